@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * An enclave: a set of CPUs, the threads on them, and their agents. This is
+ * the public record, slot 0 of the enclave's status table.
+ * In: written by the kernel side. Out: read-only to agents and tools.
+ */
+#ifndef GHOST_ABI_ENCLAVE_H
+#define GHOST_ABI_ENCLAVE_H
+
+#include <linux/types.h>
+
+#include "abi/limits.h"
+
+enum ghost_enclave_state {
+	GHOST_ENCLAVE_FREE = 0,
+	GHOST_ENCLAVE_IDLE = 1,	  /* no agents yet: the fallback runs its threads */
+	GHOST_ENCLAVE_ONLINE = 2, /* agents decide */
+	GHOST_ENCLAVE_LOST = 3,	  /* an agent died or stalled: the fallback again */
+	GHOST_ENCLAVE_DYING = 4,  /* being destroyed */
+};
+
+/* Why the agents of an enclave were given up. */
+enum ghost_lost_reason {
+	GHOST_LOST_NONE = 0,
+	GHOST_LOST_AGENT_EXIT = 1,
+	GHOST_LOST_STALL = 2, /* a runnable thread waited too long for a commit */
+};
+
+struct ghost_enclave_status {
+	__u64 word; /* no status word: always 0, so that no reader takes it for a thread */
+	__u32 abi;
+	__u32 id;
+	__u32 state;
+	__u32 lost_reason;
+	__u32 lost_arg; /* tid of the agent that died, or of the thread that waited */
+	__u32 capacity; /* slots in the status table */
+	__u32 nr_slots; /* no slot at or above this one was ever used */
+	__u32 nr_tasks;
+	__u32 nr_cpus;
+	__u32 pad0;
+	__u64 nr_no_slot; /* threads left to the fallback because the table was full */
+	__u64 pad1[9];
+	__u64 idle[GHOST_CPU_WORDS]; /* CPUs with nothing to run */
+};
+
+_Static_assert(sizeof(struct ghost_enclave_status) == 256, "as large as a status word");
+
+#endif
