@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * All that the mechanism knows of the outside world.
+ * In: nothing. Out: declarations that bpf/port.bpf.h defines in the kernel,
+ * sim/ in virtual time and tests/unit in plain memory. Used by core/ only.
+ *
+ * Memory order is a port word because clang cannot emit C11 acquire, release
+ * or fences for the BPF target (clang 19); each word below names the weakest
+ * order its callers rely on.
+ */
+#ifndef GHOST_CORE_PORT_H
+#define GHOST_CORE_PORT_H
+
+#include "abi/abi.h"
+#include "core/record.h"
+
+#ifndef PORT_FN
+#define PORT_FN static inline
+#endif
+
+/* Tables. NULL when the index is out of range or the enclave has no memory. */
+PORT_FN struct core_task *port_task(__u32 slot);
+PORT_FN struct core_cpu *port_cpu(__u32 cpu);
+PORT_FN struct core_enclave *port_enclave(__u32 id);
+PORT_FN struct core_slots *port_slots(void);
+PORT_FN struct ghost_status *port_status(__u32 enclave, __u32 slot);
+PORT_FN struct ghost_enclave_status *port_enclave_status(__u32 enclave);
+PORT_FN struct ghost_cpu *port_cpu_page(__u32 enclave, __u32 cpu);
+PORT_FN struct ghost_cpu_rw *port_cpu_rw(__u32 enclave, __u32 cpu);
+
+/* Memory. xchg, cmpxchg and fetch_* are full barriers and return the old value. */
+PORT_FN __u32 port_load_acquire(const __u32 *p);
+PORT_FN void port_store_release(__u32 *p, __u32 v);
+PORT_FN void port_store_release64(__u64 *p, __u64 v);
+PORT_FN __u32 port_cmpxchg(__u32 *p, __u32 old, __u32 new_);
+PORT_FN __u64 port_cmpxchg64(__u64 *p, __u64 old, __u64 new_);
+PORT_FN __u32 port_fetch_add(__u32 *p, __u32 v);
+PORT_FN __u64 port_fetch_or64(__u64 *p, __u64 v);
+PORT_FN __u64 port_fetch_and64(__u64 *p, __u64 v);
+
+/* The machine. */
+PORT_FN __u64 port_now_ns(void);
+PORT_FN __u32 port_this_cpu(void);
+PORT_FN void port_kick(__u32 cpu); /* make @cpu look for work again, if it is idle */
+
+/* May the thread in @slot be put on @cpu now? Only valid while it cannot run. */
+PORT_FN int port_task_allowed(__u32 slot, __u32 cpu);
+
+/*
+ * Moving a thread out of custody. port_custody_open() marks a point in time:
+ * port_custody_move() fails for a thread that entered custody after it, so
+ * everything checked in between still holds when the move succeeds.
+ */
+struct port_custody;
+PORT_FN int port_custody_open(struct port_custody *c, __u32 enclave);
+PORT_FN int port_custody_move(struct port_custody *c, __u32 slot, __u64 slice_ns);
+PORT_FN void port_custody_close(struct port_custody *c);
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the mechanism remembers and never shows to agents: one record per
+ * thread, CPU and enclave, and the list of free slots.
+ * In: nothing. Out: types. Who writes each field is said beside it.
+ */
+#ifndef GHOST_CORE_RECORD_H
+#define GHOST_CORE_RECORD_H
+
+#include <linux/types.h>
+
+#include "abi/limits.h"
+
+/*
+ *	ABSENT -> NEW -> BLOCKED <-> CUSTODY -> LATCHED -> RUNNING -> ...
+ *
+ * FALLBACK is runnable or running without a commit. All transitions are made
+ * by events under the thread's run-queue lock, except CUSTODY -> LATCHED,
+ * which a commit makes with compare-exchange.
+ */
+enum core_task_state {
+	CORE_TASK_ABSENT = 0,
+	CORE_TASK_NEW,
+	CORE_TASK_BLOCKED,
+	CORE_TASK_CUSTODY,
+	CORE_TASK_LATCHED,
+	CORE_TASK_RUNNING,
+	CORE_TASK_FALLBACK,
+};
+
+/* core_task.flags */
+#define CORE_TASK_YIELDED 0x1 /* it called sched_yield() and has not been put back yet */
+
+struct core_task {
+	__u32 state;
+	__u32 enclave;
+	__u32 seq;   /* goes on across incarnations: an old commit never fits */
+	__u32 queue; /* CPU whose queue gets its messages */
+	__u32 cpu;   /* where it runs or last ran */
+	__u32 flags;
+	__u64 gtid;
+	__u64 custody_ns; /* since when it waits for a commit */
+	__u32 next_free;
+	__u32 tid;
+	__u64 pad[2];
+};
+
+_Static_assert(sizeof(struct core_task) == 64, "one cache line");
+
+/* How far an agent is on its way from sched_yield() to its parking place. */
+enum core_yield {
+	CORE_YIELD_NONE = 0,
+	CORE_YIELD_CALLED,  /* it wants to give the CPU up */
+	CORE_YIELD_DECIDED, /* and its transaction put a thread there */
+};
+
+struct core_cpu {
+	__u32 enclave;	  /* owner of this CPU; changed only by admin requests */
+	__u32 agent_tid;  /* its agent; 0: none */
+	__u32 agent_seen; /* agent_seq when the agent last gave the CPU up */
+	__u32 yielded;	  /* enum core_yield */
+	__u32 parked;	  /* the agent waits in its own DSQ */
+	__u32 running;	  /* slot of the thread on this CPU */
+	__u32 kicked;	  /* the kernel side itself moved the running thread off */
+	__u32 pad0;
+	__u64 agent_run_ns; /* when the agent last ran */
+	__u64 pad[3];
+};
+
+_Static_assert(sizeof(struct core_cpu) == 64, "one cache line");
+
+struct core_enclave {
+	__u32 state; /* enum ghost_enclave_state */
+	__u32 nr_cpus;
+	__u32 nr_agents;
+	__u32 nr_tasks;
+	__u32 next_cpu; /* where the next thread without a queue goes */
+	__u32 pad0;
+	__u64 stall_ns;
+	__u64 pad1[4];
+	__u64 cpus[GHOST_CPU_WORDS];
+};
+
+_Static_assert(sizeof(struct core_enclave) == 192, "core_enclave layout");
+
+/*
+ * Free slots form a stack. The head carries a counter in its high half so
+ * that a slot freed and taken again between load and compare-exchange is
+ * noticed.
+ */
+struct core_slots {
+	__u64 head;
+	__u32 capacity;
+	__u32 next_gen; /* high half of the next gtid */
+	__u32 scan;	/* where the stall scan goes on */
+	__u32 used;	/* slots below this one were used at least once */
+	__u64 pad[5];
+};
+
+_Static_assert(sizeof(struct core_slots) == 64, "one cache line");
+
+#endif
