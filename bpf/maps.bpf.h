@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The kernel side's memory: private records, and the arrays that each enclave
+ * shares with its agents.
+ * In: nothing. Out: maps. User space sizes the slot tables before loading and
+ * fills the outer maps when it creates an enclave.
+ */
+#ifndef GHOST_BPF_MAPS_H
+#define GHOST_BPF_MAPS_H
+
+#include "abi/abi.h"
+#include "bpf/kernel.bpf.h"
+#include "core/record.h"
+
+/* Private: never mapped by anyone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, GHOST_SLOTS_DEFAULT);
+	__type(key, u32);
+	__type(value, struct core_task);
+} ghost_tasks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, GHOST_CPUS_MAX);
+	__type(key, u32);
+	__type(value, struct core_cpu);
+} ghost_cpus SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, GHOST_ENCLAVES_MAX);
+	__type(key, u32);
+	__type(value, struct core_enclave);
+} ghost_enclaves SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct core_slots);
+} ghost_slots SEC(".maps");
+
+/* Slot -> thread. Apart from the record: a map with kernel pointers has rules of its own. */
+struct task_ref {
+	struct task_struct __kptr *task;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, GHOST_SLOTS_DEFAULT);
+	__type(key, u32);
+	__type(value, struct task_ref);
+} ghost_refs SEC(".maps");
+
+/* Threads that may join when they turn SCHED_EXT: tid -> enclave (or agent, see ctl). */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u32);
+	__type(value, u64);
+} ghost_joining SEC(".maps");
+
+/*
+ * Shared with agents, one set per enclave, made by user space:
+ * status and cpu are frozen there (agents read), cpu_rw is writable. Sizes, not
+ * types: clang gives inner maps no full type information.
+ */
+struct status_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, sizeof(struct ghost_status));
+};
+
+struct cpu_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, sizeof(struct ghost_cpu));
+};
+
+struct cpu_rw_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, sizeof(struct ghost_cpu_rw));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, GHOST_ENCLAVES_MAX);
+	__type(key, u32);
+	__array(values, struct status_map);
+} ghost_status_of SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, GHOST_ENCLAVES_MAX);
+	__type(key, u32);
+	__array(values, struct cpu_map);
+} ghost_cpu_of SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, GHOST_ENCLAVES_MAX);
+	__type(key, u32);
+	__array(values, struct cpu_rw_map);
+} ghost_cpu_rw_of SEC(".maps");
+
+struct heartbeat {
+	struct bpf_timer timer;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct heartbeat);
+} ghost_timer SEC(".maps");
+
+#endif

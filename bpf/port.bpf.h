@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * core/port.h in the kernel: table look-ups, atomics, and the moves that only
+ * sched_ext can make.
+ * In: calls from core/. Out: maps, kfuncs. For bpf/ghost.bpf.c.
+ */
+#ifndef GHOST_BPF_PORT_H
+#define GHOST_BPF_PORT_H
+
+#include "bpf/kernel.bpf.h"
+#include "bpf/maps.bpf.h"
+
+#define PORT_FN static __always_inline
+#include "core/port.h"
+
+/* DSQ ids: one custody and one fallback DSQ per enclave, one parking place per CPU's agent. */
+#define DSQ_CUSTODY(enclave) (0x10000ull + (enclave))
+#define DSQ_FALLBACK(enclave) (0x20000ull + (enclave))
+#define DSQ_AGENT(cpu) (0x30000ull + (cpu))
+
+static __always_inline struct core_task *port_task(u32 slot)
+{
+	return bpf_map_lookup_elem(&ghost_tasks, &slot);
+}
+
+static __always_inline struct core_cpu *port_cpu(u32 cpu)
+{
+	return bpf_map_lookup_elem(&ghost_cpus, &cpu);
+}
+
+static __always_inline struct core_enclave *port_enclave(u32 id)
+{
+	return bpf_map_lookup_elem(&ghost_enclaves, &id);
+}
+
+static __always_inline struct core_slots *port_slots(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&ghost_slots, &zero);
+}
+
+static __always_inline struct ghost_status *port_status(u32 enclave, u32 slot)
+{
+	void *map = bpf_map_lookup_elem(&ghost_status_of, &enclave);
+
+	return map ? bpf_map_lookup_elem(map, &slot) : NULL;
+}
+
+static __always_inline struct ghost_enclave_status *port_enclave_status(u32 enclave)
+{
+	u32 zero = 0;
+	void *map = bpf_map_lookup_elem(&ghost_status_of, &enclave);
+
+	return map ? bpf_map_lookup_elem(map, &zero) : NULL;
+}
+
+static __always_inline struct ghost_cpu *port_cpu_page(u32 enclave, u32 cpu)
+{
+	void *map = bpf_map_lookup_elem(&ghost_cpu_of, &enclave);
+
+	return map ? bpf_map_lookup_elem(map, &cpu) : NULL;
+}
+
+static __always_inline struct ghost_cpu_rw *port_cpu_rw(u32 enclave, u32 cpu)
+{
+	void *map = bpf_map_lookup_elem(&ghost_cpu_rw_of, &enclave);
+
+	return map ? bpf_map_lookup_elem(map, &cpu) : NULL;
+}
+
+/*
+ * Plain volatile accesses are acquire and release on x86 (TSO). clang 19
+ * cannot emit the BPF load-acquire and store-release that other machines
+ * would need; the build refuses them.
+ */
+#if !defined(__TARGET_ARCH_x86)
+#error "memory order of plain accesses is only known for x86"
+#endif
+
+static __always_inline u32 port_load_acquire(const u32 *p)
+{
+	return *(const volatile u32 *)p;
+}
+
+static __always_inline void port_store_release(u32 *p, u32 v)
+{
+	asm volatile("" ::: "memory");
+	*(volatile u32 *)p = v;
+}
+
+static __always_inline void port_store_release64(u64 *p, u64 v)
+{
+	asm volatile("" ::: "memory");
+	*(volatile u64 *)p = v;
+}
+
+static __always_inline u32 port_cmpxchg(u32 *p, u32 old, u32 new_)
+{
+	return __sync_val_compare_and_swap(p, old, new_);
+}
+
+static __always_inline u64 port_cmpxchg64(u64 *p, u64 old, u64 new_)
+{
+	return __sync_val_compare_and_swap(p, old, new_);
+}
+
+/* The result is used on purpose: without it clang emits an add that promises no order. */
+static __always_inline u32 port_fetch_add(u32 *p, u32 v)
+{
+	u32 old = __sync_fetch_and_add(p, v);
+
+	asm volatile("" ::"r"(old) : "memory");
+	return old;
+}
+
+static __always_inline u64 port_fetch_or64(u64 *p, u64 v)
+{
+	u64 old = __sync_fetch_and_or(p, v);
+
+	asm volatile("" ::"r"(old) : "memory");
+	return old;
+}
+
+static __always_inline u64 port_fetch_and64(u64 *p, u64 v)
+{
+	u64 old = __sync_fetch_and_and(p, v);
+
+	asm volatile("" ::"r"(old) : "memory");
+	return old;
+}
+
+static __always_inline u64 port_now_ns(void)
+{
+	return bpf_ktime_get_ns();
+}
+
+static __always_inline u32 port_this_cpu(void)
+{
+	return bpf_get_smp_processor_id();
+}
+
+static __always_inline void port_kick(u32 cpu)
+{
+	scx_bpf_kick_cpu(cpu, 0);
+}
+
+static __always_inline bool task_allowed(const struct task_struct *p, u32 cpu)
+{
+	/*
+	 * Asking sched_ext to move a thread to a CPU it may not use ejects the
+	 * whole scheduler, hence no shortcuts here. A thread that has migration
+	 * disabled may stay on the CPU of its run queue only (7.3: tested
+	 * before the mask, which may lag behind).
+	 */
+	if (p->migration_disabled && (u32)scx_bpf_task_cpu(p) != cpu)
+		return false;
+	return bpf_cpumask_test_cpu(cpu, p->cpus_ptr);
+}
+
+static __always_inline int port_task_allowed(u32 slot, u32 cpu)
+{
+	struct task_ref *ref = bpf_map_lookup_elem(&ghost_refs, &slot);
+	struct task_struct *p;
+	int ok = 0;
+
+	if (!ref)
+		return 0;
+	bpf_rcu_read_lock();
+	p = ref->task;
+	if (p)
+		ok = task_allowed(p, cpu);
+	bpf_rcu_read_unlock();
+	return ok;
+}
+
+struct port_custody {
+	struct bpf_iter_scx_dsq it;
+};
+
+static __always_inline int port_custody_open(struct port_custody *c, u32 enclave)
+{
+	return bpf_iter_scx_dsq_new(&c->it, DSQ_CUSTODY(enclave), 0);
+}
+
+/*
+ * The iterator is never iterated: its creation marks the point in time, and
+ * dsq_move() by pointer is O(1). Returns 1 when the thread is on the local
+ * queue of the CPU that dispatches.
+ */
+static __always_inline int port_custody_move(struct port_custody *c, u32 slot, u64 slice_ns)
+{
+	struct task_ref *ref = bpf_map_lookup_elem(&ghost_refs, &slot);
+	struct task_struct *p;
+	u64 flags = 0;
+	int moved = 0;
+
+	if (!ref)
+		return 0;
+	/* So that a thread preempted by a higher class comes back to us at once. */
+	if (K_HAS_ENUM(scx_enq_flags, SCX_ENQ_IMMED))
+		flags = K_ENUM(scx_enq_flags, SCX_ENQ_IMMED);
+	bpf_rcu_read_lock();
+	p = ref->task;
+	if (p) {
+		scx_bpf_dsq_move_set_slice(&c->it, slice_ns);
+		moved = scx_bpf_dsq_move(&c->it, p, K_ENUM(scx_dsq_id_flags, SCX_DSQ_LOCAL), flags);
+	}
+	bpf_rcu_read_unlock();
+	return moved;
+}
+
+static __always_inline void port_custody_close(struct port_custody *c)
+{
+	bpf_iter_scx_dsq_destroy(&c->it);
+}
+
+#endif
