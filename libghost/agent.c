@@ -1,0 +1,689 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The agent loop: read the number, drain, decide, commit with it.
+ * In: messages of one enclave. Out: callbacks of a policy, transactions.
+ * Implements agent.h and the agent's part of policy.h.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "libghost/agent.h"
+#include "libghost/barrier.h"
+#include "libghost/queue.h"
+#include "libghost/task.h"
+
+#define AGENT_STACK (256 * 1024)
+
+/* One per CPU of the enclave. */
+struct ghost_agent {
+	struct ghost_agents *all;
+	uint32_t cpu;
+	const struct ghost_cpu *page;
+	struct ghost_cpu_rw *rw;
+	uint16_t *neighbours;
+	uint32_t nr_neighbours;
+
+	/* the decision in the making */
+	struct ghost_task *pick;
+	uint32_t pick_seq;
+	uint64_t pick_slice_ns;
+	struct ghost_cpuset wake;
+	bool wake_any;
+
+	/* of this CPU's queue; any agent may drain it, one at a time */
+	struct ghost_lock queue_lock;
+	uint32_t overflow_seen;
+
+	pthread_t thread;
+	bool started;
+	int err; /* why it could not become an agent */
+};
+
+enum agents_phase {
+	AGENTS_STARTING,
+	AGENTS_GO,
+	AGENTS_STOP,
+};
+
+struct ghost_agents {
+	struct ghost_enclave *enclave;
+	struct ghost_backend *backend;
+	const struct ghost_memory *mem;
+	const struct ghost_policy *policy;
+	const struct ghost_enclave_status *status;
+	uint64_t params[32];
+	void *data;
+	struct task_table tasks;
+	struct ghost_cpuset cpus;
+	uint32_t nr;
+	struct ghost_agent *agent;   /* [nr] */
+	struct ghost_agent **by_cpu; /* [mem->nr_cpus], NULL where not ours */
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	uint32_t nr_ready; /* became agents, or failed to */
+	uint32_t nr_ended;
+	_Atomic uint32_t phase; /* enum agents_phase */
+};
+
+/* --- what a policy may ask --------------------------------------------------- */
+
+void *ghost_agent_data(const struct ghost_agent *a)
+{
+	return a->all->data;
+}
+
+uint32_t ghost_agent_cpu(const struct ghost_agent *a)
+{
+	return a->cpu;
+}
+
+const struct ghost_cpuset *ghost_agent_cpus(const struct ghost_agent *a)
+{
+	return &a->all->cpus;
+}
+
+bool ghost_agent_cpu_idle(const struct ghost_agent *a, uint32_t cpu)
+{
+	return cpu < GHOST_CPUS_MAX &&
+	       (__atomic_load_n(&a->all->status->idle[cpu / 64], __ATOMIC_RELAXED) >> (cpu % 64) &
+		1);
+}
+
+const uint16_t *ghost_agent_neighbours(const struct ghost_agent *a, uint32_t *ret_nr)
+{
+	*ret_nr = a->nr_neighbours;
+	return a->neighbours;
+}
+
+uint64_t ghost_agent_param(const struct ghost_agent *a, unsigned int index)
+{
+	return a->all->params[index];
+}
+
+bool ghost_agent_pick(struct ghost_agent *a, uint32_t cpu, struct ghost_task *t, uint64_t slice_ns)
+{
+	bool ok;
+
+	if (cpu != a->cpu || a->pick)
+		return false;
+	ghost_lock(&t->lock);
+	ok = t->state == TASK_RUNNABLE;
+	if (ok) {
+		t->state = TASK_PICKED;
+		a->pick = t;
+		a->pick_seq = t->seq;
+		a->pick_slice_ns = slice_ns ?: GHOST_SLICE_INF;
+	}
+	ghost_unlock(&t->lock);
+	return ok;
+}
+
+void ghost_agent_wake(struct ghost_agent *a, uint32_t cpu)
+{
+	if (cpu == a->cpu)
+		return;
+	ghost_cpuset_add(&a->wake, cpu);
+	a->wake_any = true;
+}
+
+/* --- messages ------------------------------------------------------------------ */
+
+static void task_forget(struct ghost_agent *a, struct ghost_task *t, bool dead)
+{
+	const struct ghost_policy *p = a->all->policy;
+
+	if (t->state == TASK_UNKNOWN)
+		return;
+	t->state = TASK_UNKNOWN;
+	if (p->task_gone)
+		p->task_gone(a, t, dead);
+}
+
+/* @t's slot holds thread @gtid now; tell the policy if that is news. */
+static void task_meet(struct ghost_agent *a, struct ghost_task *t, uint32_t slot, uint64_t gtid,
+		      bool runnable)
+{
+	const struct ghost_policy *p = a->all->policy;
+
+	task_forget(a, t, true);
+	task_reset(&a->all->tasks, t, slot, gtid);
+	if (runnable)
+		t->state = TASK_RUNNABLE;
+	if (p->task_new)
+		p->task_new(a, t, runnable);
+}
+
+/* A change while the thread waits: if it was picked meanwhile, that pick is stale by now. */
+static bool task_waits(struct ghost_agent *a, struct ghost_task *t)
+{
+	if (t->state == TASK_PICKED &&
+	    ghost_status_flags(__atomic_load_n(&t->status->word, __ATOMIC_RELAXED)) &
+		    GHOST_STATUS_RUNNABLE)
+		t->state = TASK_RUNNABLE;
+	return t->state == TASK_RUNNABLE;
+}
+
+static void handle_locked(struct ghost_agent *a, struct ghost_task *t, const struct ghost_msg *m)
+{
+	const struct ghost_policy *p = a->all->policy;
+	bool known = t->state != TASK_UNKNOWN && t->gtid == m->gtid;
+	bool gone = m->type == GHOST_MSG_TASK_DEAD || m->type == GHOST_MSG_TASK_DEPARTED;
+
+	/* A rebuild from the status table may have been ahead of the queue. */
+	if (t->gtid && (int32_t)((m->gtid >> 32) - (t->gtid >> 32)) < 0)
+		return;
+	if (t->gtid == m->gtid && (int32_t)(m->seq - t->seq) <= 0)
+		return;
+	if (!known) {
+		if (gone) {
+			task_forget(a, t, true);
+			t->gtid = m->gtid;
+			t->seq = m->seq;
+			return;
+		}
+		t->seq = m->seq;
+		task_meet(a, t, m->slot, m->gtid,
+			  m->type == GHOST_MSG_TASK_NEW && m->flags & GHOST_MSG_RUNNABLE);
+	}
+	t->seq = m->seq;
+	switch (m->type) {
+	case GHOST_MSG_TASK_WAKEUP:
+		t->state = TASK_RUNNABLE;
+		if (p->task_wakeup)
+			p->task_wakeup(a, t);
+		break;
+	case GHOST_MSG_TASK_PREEMPT:
+		t->state = TASK_RUNNABLE;
+		if (p->task_preempted)
+			p->task_preempted(a, t, m->reason);
+		break;
+	case GHOST_MSG_TASK_YIELD:
+		t->state = TASK_RUNNABLE;
+		if (p->task_yield)
+			p->task_yield(a, t);
+		break;
+	case GHOST_MSG_TASK_BLOCKED:
+		t->state = TASK_BLOCKED;
+		if (p->task_blocked)
+			p->task_blocked(a, t);
+		break;
+	case GHOST_MSG_TASK_AFFINITY_CHANGED:
+		if (p->task_affinity)
+			p->task_affinity(a, t, task_waits(a, t));
+		break;
+	case GHOST_MSG_TASK_PRIORITY_CHANGED:
+		if (p->task_priority)
+			p->task_priority(a, t, task_waits(a, t));
+		break;
+	case GHOST_MSG_TASK_DEAD:
+	case GHOST_MSG_TASK_DEPARTED:
+		task_forget(a, t, m->type == GHOST_MSG_TASK_DEAD);
+		break;
+	default:
+		/* Newer than this library: its number is taken note of, nothing else. */
+		break;
+	}
+}
+
+static void handle(struct ghost_agent *a, const struct ghost_msg *m)
+{
+	struct ghost_task *t = task_at(&a->all->tasks, m->slot);
+
+	if (!t)
+		return;
+	ghost_lock(&t->lock);
+	handle_locked(a, t, m);
+	ghost_unlock(&t->lock);
+}
+
+/* Bring what we know of one slot up to what the status table says. */
+static void rebuild_slot(struct ghost_agent *a, uint32_t slot, uint32_t queue)
+{
+	const struct ghost_status *st = &a->all->mem->status[slot];
+	uint64_t word = ghost_load_acquire(&st->word);
+	const struct ghost_policy *p = a->all->policy;
+	uint32_t flags = ghost_status_flags(word);
+	struct ghost_task *t = task_at(&a->all->tasks, slot);
+	bool runnable = flags & GHOST_STATUS_RUNNABLE;
+	uint64_t gtid;
+
+	if (!t || __atomic_load_n(&st->queue, __ATOMIC_RELAXED) != queue)
+		return;
+	ghost_lock(&t->lock);
+	gtid = st->gtid;
+	if (!(flags & GHOST_STATUS_INUSE)) {
+		if (t->state != TASK_UNKNOWN && (int32_t)(ghost_status_seq(word) - t->seq) > 0) {
+			t->seq = ghost_status_seq(word);
+			task_forget(a, t, true);
+		}
+	} else if (flags & GHOST_STATUS_NEW) {
+		/* Its TASK_NEW is still to come. */
+	} else if (t->gtid != gtid || t->state == TASK_UNKNOWN) {
+		t->seq = ghost_status_seq(word);
+		task_meet(a, t, slot, gtid, runnable);
+	} else if ((int32_t)(ghost_status_seq(word) - t->seq) > 0) {
+		t->seq = ghost_status_seq(word);
+		if (runnable && t->state != TASK_RUNNABLE) {
+			t->state = TASK_RUNNABLE;
+			if (p->task_wakeup)
+				p->task_wakeup(a, t);
+		} else if (!runnable && t->state == TASK_RUNNABLE) {
+			t->state = TASK_BLOCKED;
+			if (p->task_blocked)
+				p->task_blocked(a, t);
+		} else if (!runnable) {
+			t->state = TASK_BLOCKED;
+		}
+	}
+	ghost_unlock(&t->lock);
+}
+
+static void rebuild(struct ghost_agent *a, uint32_t queue)
+{
+	uint32_t nr = __atomic_load_n(&a->all->status->nr_slots, __ATOMIC_RELAXED);
+
+	for (uint32_t slot = 1; slot < nr && slot < a->all->mem->capacity; slot++)
+		rebuild_slot(a, slot, queue);
+}
+
+/*
+ * Handle the messages of @owner's queue. If another agent is at it, that one
+ * sees them through: it will hand on what it finds by itself.
+ */
+static void drain(struct ghost_agent *a, struct ghost_agent *owner)
+{
+	const struct ghost_queue *q = &owner->page->queue;
+	struct ghost_msg m;
+	uint32_t overflow;
+
+	if (!ghost_lock_try(&owner->queue_lock))
+		return;
+	overflow = ghost_load_acquire(&q->overflow);
+	while (ghost_queue_pop(q, owner->rw, &m))
+		handle(a, &m);
+	if (overflow != owner->overflow_seen) {
+		/* Events were lost, not threads: the table has them all. */
+		owner->overflow_seen = overflow;
+		rebuild(a, owner->cpu);
+	}
+	ghost_unlock(&owner->queue_lock);
+}
+
+/* Woken because another CPU is busy and we were idle: handle its messages. */
+static void help(struct ghost_agent *a)
+{
+	uint32_t who = __atomic_load_n(&a->page->help, __ATOMIC_RELAXED);
+	struct ghost_agent *other;
+
+	if (!who || who > a->all->mem->nr_cpus)
+		return;
+	other = a->all->by_cpu[who - 1];
+	if (other && other != a && !ghost_queue_empty(&other->page->queue, other->rw))
+		drain(a, other);
+}
+
+/* --- deciding -------------------------------------------------------------------- */
+
+/* The library could not carry out @a->pick; whose is the thread now? */
+static void refused(struct ghost_agent *a, uint32_t state)
+{
+	const struct ghost_policy *p = a->all->policy;
+	struct ghost_task *t = a->pick;
+
+	a->pick = NULL;
+	ghost_lock(&t->lock);
+	/* If a message was handled meanwhile, the policy has heard of it there. */
+	if (t->state == TASK_PICKED && t->seq == a->pick_seq &&
+	    (state == GHOST_TXN_AGENT_STALE || state == GHOST_TXN_NOT_ALLOWED ||
+	     state == GHOST_TXN_AGAIN || state == GHOST_TXN_INVALID)) {
+		t->state = TASK_RUNNABLE;
+		if (p->task_refused)
+			p->task_refused(a, t, state);
+	}
+	ghost_unlock(&t->lock);
+}
+
+static void wake_others(struct ghost_agent *a, uint32_t *ret_ping)
+{
+	*ret_ping = GHOST_CPU_NONE;
+	if (!a->wake_any)
+		return;
+	ghost_cpuset_for_each(cpu, &a->wake)
+	{
+		/* One travels with the transaction, the rest need a call each. */
+		if (*ret_ping == GHOST_CPU_NONE) {
+			*ret_ping = cpu;
+		} else {
+			struct ghost_ctl ping = {
+				.op = GHOST_CTL_AGENT_PING,
+				.enclave = ghost_enclave_id(a->all->enclave),
+				.cpu = cpu,
+			};
+
+			a->all->backend->agent(a->all->backend, &ping);
+		}
+	}
+	memset(&a->wake, 0, sizeof(a->wake));
+	a->wake_any = false;
+}
+
+/*
+ * Hand in the pick (or "nothing to run") and give the CPU up. Returns when
+ * the agent is chosen again: because there is news, or because it was refused.
+ */
+static void commit(struct ghost_agent *a, uint32_t agent_seq)
+{
+	struct ghost_txn *txn = &a->rw->txn;
+	uint32_t state;
+
+	txn->slot = a->pick ? a->pick->slot : 0;
+	txn->task_seq = a->pick_seq;
+	txn->agent_seq = agent_seq;
+	txn->slice_ns = a->pick ? a->pick_slice_ns : GHOST_SLICE_INF;
+	txn->flags = 0;
+	wake_others(a, &txn->ping_cpu);
+	ghost_store_release(&txn->state, GHOST_TXN_READY);
+	a->all->backend->agent_yield(a->all->backend);
+	state = ghost_load_acquire(&txn->state);
+	txn->state = GHOST_TXN_FREE;
+	if (a->pick && state == GHOST_TXN_COMMITTED)
+		a->pick = NULL;
+	else if (a->pick)
+		refused(a, state == GHOST_TXN_READY ? GHOST_TXN_AGENT_STALE : state);
+}
+
+static bool online(const struct ghost_agents *all)
+{
+	return __atomic_load_n(&all->status->state, __ATOMIC_ACQUIRE) == GHOST_ENCLAVE_ONLINE &&
+	       atomic_load_explicit(&all->phase, memory_order_acquire) == AGENTS_GO;
+}
+
+static void agent_loop(struct ghost_agent *a)
+{
+	const struct ghost_policy *p = a->all->policy;
+
+	/* Whoever was there before us: the status table knows. */
+	ghost_lock(&a->queue_lock);
+	rebuild(a, a->cpu);
+	ghost_unlock(&a->queue_lock);
+
+	while (online(a->all)) {
+		/* Before the drain: what comes after it makes the commit stale (paper 3.2). */
+		uint32_t agent_seq = ghost_load_acquire(&a->page->agent_seq);
+
+		drain(a, a);
+		help(a);
+		p->schedule(a, a->cpu);
+		commit(a, agent_seq);
+	}
+}
+
+/* --- life ------------------------------------------------------------------------- */
+
+static int agent_become(struct ghost_agent *a)
+{
+	struct ghost_backend *b = a->all->backend;
+	struct ghost_ctl attach = {
+		.op = GHOST_CTL_AGENT_ATTACH,
+		.enclave = ghost_enclave_id(a->all->enclave),
+		.cpu = a->cpu,
+	};
+	int err = b->agent_pin(b, a->cpu);
+
+	err = err ?: b->agent(b, &attach);
+	err = err ?: attach.ret;
+	err = err ?: b->agent_enter(b);
+	if (!err &&
+	    __atomic_load_n(&a->page->agent_tid, __ATOMIC_ACQUIRE) != (uint32_t)syscall(SYS_gettid))
+		err = -EBUSY;
+	return err;
+}
+
+static void *agent_thread(void *arg)
+{
+	struct ghost_agent *a = arg;
+	struct ghost_agents *all = a->all;
+	char name[16];
+
+	snprintf(name, sizeof(name), "agent/%u", a->cpu);
+	prctl(PR_SET_NAME, name);
+	a->err = agent_become(a);
+
+	pthread_mutex_lock(&all->lock);
+	all->nr_ready++;
+	pthread_cond_broadcast(&all->changed);
+	while (all->phase == AGENTS_STARTING)
+		pthread_cond_wait(&all->changed, &all->lock);
+	pthread_mutex_unlock(&all->lock);
+
+	if (!a->err)
+		agent_loop(a);
+
+	pthread_mutex_lock(&all->lock);
+	all->nr_ended++;
+	pthread_cond_broadcast(&all->changed);
+	pthread_mutex_unlock(&all->lock);
+	return NULL;
+}
+
+static int neighbours_by_distance(struct ghost_agents *all)
+{
+	struct ghost_topo *topo = NULL;
+	int err = ghost_topo_open(&topo, NULL);
+
+	if (err)
+		return err;
+	for (uint32_t i = 0; i < all->nr; i++) {
+		struct ghost_agent *a = &all->agent[i];
+
+		a->neighbours = calloc(all->nr, sizeof(*a->neighbours));
+		if (!a->neighbours) {
+			err = -ENOMEM;
+			break;
+		}
+		for (int d = GHOST_DISTANCE_CORE; d <= GHOST_DISTANCE_REMOTE; d++)
+			/* Each starts after itself, so that not all look at the same CPU first. */
+			for (uint32_t k = 1; k < all->nr; k++) {
+				uint32_t cpu = all->agent[(i + k) % all->nr].cpu;
+
+				if (ghost_topo_distance(topo, a->cpu, cpu) ==
+				    (enum ghost_distance)d)
+					a->neighbours[a->nr_neighbours++] = cpu;
+			}
+	}
+	ghost_topo_close(topo);
+	return err;
+}
+
+static int params_fill(struct ghost_agents *all, const uint64_t *values)
+{
+	const struct ghost_param *param = all->policy->params;
+
+	for (unsigned int i = 0; param && param[i].name; i++) {
+		if (i >= sizeof(all->params) / sizeof(all->params[0]))
+			return -EINVAL;
+		all->params[i] = values ? values[i] : param[i].value;
+		if (all->params[i] < param[i].min || all->params[i] > param[i].max)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static void agents_free(struct ghost_agents *all)
+{
+	for (uint32_t i = 0; all->agent && i < all->nr; i++)
+		free(all->agent[i].neighbours);
+	task_table_fini(&all->tasks);
+	free(all->agent);
+	free(all->by_cpu);
+	free(all->data);
+	pthread_cond_destroy(&all->changed);
+	pthread_mutex_destroy(&all->lock);
+	free(all);
+}
+
+static int agents_prepare(struct ghost_agents *all, const struct ghost_agents_opts *opts)
+{
+	uint32_t i = 0;
+	int err;
+
+	err = params_fill(all, opts ? opts->params : NULL);
+	err = err ?: ghost_enclave_cpus(all->enclave, &all->cpus);
+	if (err)
+		return err;
+	all->nr = ghost_cpuset_count(&all->cpus);
+	all->agent = calloc(all->nr, sizeof(*all->agent));
+	all->by_cpu = calloc(all->mem->nr_cpus, sizeof(*all->by_cpu));
+	all->data = calloc(1, all->policy->size ?: 1);
+	if (!all->agent || !all->by_cpu || !all->data)
+		return -ENOMEM;
+	ghost_cpuset_for_each(cpu, &all->cpus)
+	{
+		struct ghost_agent *a = &all->agent[i++];
+
+		a->all = all;
+		a->cpu = cpu;
+		a->page = &all->mem->cpu[cpu];
+		a->rw = &all->mem->cpu_rw[cpu];
+		/* What an earlier agent left unread is in the status table. */
+		a->rw->queue_tail = ghost_load_acquire(&a->page->queue.head);
+		a->overflow_seen = a->page->queue.overflow;
+		a->rw->txn.state = GHOST_TXN_FREE;
+		all->by_cpu[cpu] = a;
+	}
+	err = neighbours_by_distance(all);
+	err = err   ?:
+		      task_table_init(&all->tasks, all->mem->capacity, all->policy->task_size,
+				      all->mem->status);
+	if (!err && all->policy->init)
+		err = all->policy->init(&all->agent[0], all->data);
+	return err;
+}
+
+static void phase_set(struct ghost_agents *all, uint32_t phase)
+{
+	pthread_mutex_lock(&all->lock);
+	atomic_store_explicit(&all->phase, phase, memory_order_release);
+	pthread_cond_broadcast(&all->changed);
+	pthread_mutex_unlock(&all->lock);
+}
+
+static int agents_launch(struct ghost_agents *all)
+{
+	struct ghost_ctl ready = {
+		.op = GHOST_CTL_AGENT_ONLINE,
+		.enclave = ghost_enclave_id(all->enclave),
+	};
+	pthread_attr_t attr;
+	uint32_t started = 0;
+	int err = 0;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, AGENT_STACK);
+	for (; started < all->nr && !err; started++) {
+		struct ghost_agent *a = &all->agent[started];
+
+		err = -pthread_create(&a->thread, &attr, agent_thread, a);
+		if (err)
+			break;
+		a->started = true;
+	}
+	pthread_attr_destroy(&attr);
+
+	pthread_mutex_lock(&all->lock);
+	while (all->nr_ready < started)
+		pthread_cond_wait(&all->changed, &all->lock);
+	pthread_mutex_unlock(&all->lock);
+
+	for (uint32_t i = 0; i < started && !err; i++)
+		err = all->agent[i].err;
+	err = err ?: all->backend->agent(all->backend, &ready);
+	return err ?: ready.ret;
+}
+
+int ghost_agents_start(struct ghost_agents **ret, struct ghost_enclave *e,
+		       const struct ghost_policy *policy, const struct ghost_agents_opts *opts)
+{
+	struct ghost_agents *all;
+	int err;
+
+	if (!policy || !policy->schedule || policy->model != GHOST_PER_CPU)
+		return -EINVAL;
+	if (opts && opts->size < sizeof(*opts))
+		return -EINVAL;
+	all = calloc(1, sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	all->enclave = e;
+	all->backend = ghost_enclave_backend(e);
+	all->mem = ghost_enclave_memory(e);
+	all->status = ghost_enclave_status(e);
+	all->policy = policy;
+	pthread_mutex_init(&all->lock, NULL);
+	pthread_cond_init(&all->changed, NULL);
+	err = agents_prepare(all, opts);
+	if (err) {
+		agents_free(all);
+		return err;
+	}
+	err = agents_launch(all);
+	if (err) {
+		ghost_agents_stop(all);
+		return err;
+	}
+	phase_set(all, AGENTS_GO);
+	*ret = all;
+	return 0;
+}
+
+int ghost_agents_wait(struct ghost_agents *all, int timeout_ms)
+{
+	struct timespec until;
+	int err = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += timeout_ms / 1000;
+	until.tv_nsec += timeout_ms % 1000 * 1000000L;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_nsec -= 1000000000L;
+		until.tv_sec++;
+	}
+	pthread_mutex_lock(&all->lock);
+	while (all->nr_ended < all->nr && !err)
+		err = timeout_ms < 0 ? pthread_cond_wait(&all->changed, &all->lock) :
+				       pthread_cond_timedwait(&all->changed, &all->lock, &until);
+	pthread_mutex_unlock(&all->lock);
+	return -err;
+}
+
+void ghost_agents_stop(struct ghost_agents *all)
+{
+	if (!all)
+		return;
+	phase_set(all, AGENTS_STOP);
+	for (uint32_t i = 0; i < all->nr; i++) {
+		struct ghost_ctl ping = {
+			.op = GHOST_CTL_AGENT_PING,
+			.enclave = ghost_enclave_id(all->enclave),
+			.cpu = all->agent[i].cpu,
+		};
+
+		/* A parked agent looks at the phase only when it runs. */
+		all->backend->agent(all->backend, &ping);
+	}
+	for (uint32_t i = 0; i < all->nr; i++)
+		if (all->agent[i].started)
+			pthread_join(all->agent[i].thread, NULL);
+	if (all->policy->fini)
+		all->policy->fini(all->data);
+	agents_free(all);
+}

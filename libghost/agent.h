@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Agents: the threads that run a policy, one per CPU of the enclave.
+ * In: an enclave, a policy. Out: commits. Called by the `ghost` program or by
+ * a process of one's own.
+ */
+#ifndef GHOST_LIBGHOST_AGENT_H
+#define GHOST_LIBGHOST_AGENT_H
+
+#include "libghost/enclave.h"
+#include "libghost/policy.h"
+
+struct ghost_agents;
+
+struct ghost_agents_opts {
+	size_t size;		/* sizeof(struct ghost_agents_opts) */
+	const uint64_t *params; /* one per entry of policy->params; NULL for the defaults */
+};
+
+/**
+ * ghost_agents_start() - start the agents of @e and take it over
+ * @ret: receives the handle
+ * @policy: must outlive the handle
+ *
+ * Returns when every CPU has its agent and the enclave is online: from then
+ * on the policy decides. -EBUSY: the enclave has agents already; -EINVAL: a
+ * parameter out of range; -EPERM; or what policy->init() returned. On failure
+ * the enclave is as before.
+ */
+int ghost_agents_start(struct ghost_agents **ret, struct ghost_enclave *e,
+		       const struct ghost_policy *policy, const struct ghost_agents_opts *opts);
+
+/**
+ * ghost_agents_wait() - block until the agents have stopped
+ * @timeout_ms: -1 for ever
+ *
+ * They stop when ghost_agents_stop() is called, or when the enclave is lost
+ * or destroyed. Returns 0 when stopped, -ETIMEDOUT.
+ */
+int ghost_agents_wait(struct ghost_agents *as, int timeout_ms);
+
+/* ghost_agents_stop() - end the agents; the fallback takes over. Also frees. NULL is fine. */
+void ghost_agents_stop(struct ghost_agents *as);
+
+#endif

@@ -1,0 +1,747 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The backend on a real kernel: the only file that knows libbpf.
+ * In: the embedded BPF object, bpffs. Out: a loaded and pinned kernel side,
+ * requests to it, shared memory. Implements libghost/kernel.h.
+ */
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "libghost/backend.h"
+#include "libghost/kernel.h"
+
+#ifndef SCHED_EXT
+#define SCHED_EXT 7
+#endif
+
+#define BPF_FS_MAGIC_NR 0xcafe4a11
+#define SCX_SYSFS "/sys/kernel/sched_ext"
+
+/* Made from ghost.bpf.o by the linker; see libghost/meson.build. */
+extern const char ghost_object_start[] __asm__("_binary_ghost_bpf_o_start");
+extern const char ghost_object_end[] __asm__("_binary_ghost_bpf_o_end");
+
+struct backend_bpf {
+	struct ghost_backend base;
+	int admin_fd;
+	int agent_fd;
+	int status_of_fd;
+	int cpu_of_fd;
+	int cpu_rw_of_fd;
+	__u32 capacity;
+	__u32 nr_cpus;
+};
+
+/* --- errors ------------------------------------------------------------------ */
+
+/* libbpf's own words, kept to explain a failure; libbpf has one callback per process. */
+static char libbpf_said[512];
+
+static int keep_libbpf_words(enum libbpf_print_level level, const char *format, va_list args)
+{
+	char line[sizeof(libbpf_said)];
+	size_t used = strlen(libbpf_said);
+
+	if (getenv("GHOST_BPF_DEBUG"))
+		return vfprintf(stderr, format, args);
+	if (level != LIBBPF_WARN)
+		return 0;
+	vsnprintf(line, sizeof(line), format, args);
+	if (!strncmp(line, "libbpf: ", 8) && used + strlen(line) < sizeof(libbpf_said) - 1)
+		strcat(libbpf_said, line + 8);
+	return 0;
+}
+
+__attribute__((format(printf, 3, 4))) static void say(char *error, size_t size, const char *format,
+						      ...)
+{
+	va_list args;
+
+	if (!error || !size)
+		return;
+	va_start(args, format);
+	vsnprintf(error, size, format, args);
+	va_end(args);
+}
+
+static int run_ctl(int fd, struct ghost_ctl *ctl)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = ctl, .ctx_size_in = sizeof(*ctl));
+
+	ctl->ret = -EIO;
+	return bpf_prog_test_run_opts(fd, &opts) ? -errno : 0;
+}
+
+/* --- what is there ------------------------------------------------------------ */
+
+static int read_line(const char *path, char *buf, size_t size)
+{
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return -errno;
+	if (!fgets(buf, size, f))
+		buf[0] = 0;
+	fclose(f);
+	buf[strcspn(buf, "\n")] = 0;
+	return 0;
+}
+
+static bool capable(unsigned int cap)
+{
+	unsigned long long eff = 0;
+	char line[256];
+	FILE *f = fopen("/proc/self/status", "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "CapEff: %llx", &eff) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return eff >> cap & 1;
+}
+
+static bool bpffs_mounted(void)
+{
+	struct statfs fs;
+
+	return !statfs("/sys/fs/bpf", &fs) && (unsigned long)fs.f_type == BPF_FS_MAGIC_NR;
+}
+
+static void check_add(struct ghost_check *c, const char *name, bool ok, bool required,
+		      const char *found, const char *cure)
+{
+	memset(c, 0, sizeof(*c));
+	c->name = name;
+	c->ok = ok;
+	c->required = required;
+	snprintf(c->found, sizeof(c->found), "%s", found);
+	if (!ok)
+		snprintf(c->cure, sizeof(c->cure), "%s", cure);
+}
+
+int ghost_kernel_check(struct ghost_check *ret)
+{
+	bool root = capable(21 /* CAP_SYS_ADMIN */) && capable(39 /* CAP_BPF */);
+	struct ghost_kernel_info info = { 0 };
+	struct btf *btf = NULL;
+	struct utsname uts;
+	bool have, scx;
+	int n = 0;
+
+	libbpf_set_print(keep_libbpf_words);
+	uname(&uts);
+	scx = !access(SCX_SYSFS "/state", R_OK);
+	check_add(&ret[n++], "sched_ext", scx, true, uts.release,
+		  "boot a kernel with CONFIG_SCHED_CLASS_EXT=y, 7.2 or newer "
+		  "(Debian: linux-image-amd64 from trixie-backports or sid), or use vm/run");
+	have = !access("/sys/kernel/btf/vmlinux", R_OK);
+	check_add(&ret[n++], "btf", have, true, have ? "/sys/kernel/btf/vmlinux" : "none",
+		  "boot a kernel with CONFIG_DEBUG_INFO_BTF=y");
+	if (have)
+		btf = btf__load_vmlinux_btf();
+	have = btf && btf__find_by_name_kind(btf, "scx_bpf_dsq_reenq", BTF_KIND_FUNC) > 0;
+	check_add(&ret[n++], "dsq_reenq", have, true, have ? "scx_bpf_dsq_reenq()" : "none",
+		  "boot kernel 7.2 or newer: giving threads back in one call needs it");
+	have = false;
+	if (btf) {
+		int id = btf__find_by_name_kind(btf, "scx_enq_flags", BTF_KIND_ENUM64);
+		const struct btf_type *t = id > 0 ? btf__type_by_id(btf, id) : NULL;
+
+		for (int i = 0; t && i < btf_vlen(t); i++)
+			have |= !strcmp(btf__name_by_offset(btf, btf_enum64(t)[i].name_off),
+					"SCX_ENQ_IMMED");
+	}
+	check_add(&ret[n++], "immed", have, false, have ? "SCX_ENQ_IMMED" : "none",
+		  "kernel 7.1 or newer: without it a thread preempted by a normal one waits "
+		  "on its CPU");
+	btf__free(btf);
+	have = bpffs_mounted();
+	check_add(&ret[n++], "bpffs", have, true, have ? "/sys/fs/bpf" : "not mounted",
+		  "mount -t bpf bpf /sys/fs/bpf");
+	check_add(&ret[n++], "rights", root, true, root ? "CAP_SYS_ADMIN, CAP_BPF" : "missing",
+		  "run as root");
+	ghost_kernel_info(&info);
+	check_add(&ret[n++], "scheduler", !info.other[0], true,
+		  info.other[0] ? info.other :
+		  info.ejected	? "ghost, ejected" :
+		  info.loaded	? "ghost" :
+				  "none loaded",
+		  "stop that scheduler first: only one can be loaded");
+	return n;
+}
+
+int ghost_kernel_info(struct ghost_kernel_info *ret)
+{
+	struct {
+		__s64 kind;
+		char reason[128];
+		char message[256];
+	} why = { 0 };
+	char ops[128] = "", state[64] = "";
+	struct ghost_backend *b;
+	__u32 zero = 0;
+	int fd, err;
+
+	memset(ret, 0, sizeof(*ret));
+	read_line(SCX_SYSFS "/state", state, sizeof(state));
+	read_line(SCX_SYSFS "/root/ops", ops, sizeof(ops));
+	if (strcmp(state, "enabled"))
+		ops[0] = 0;
+	if (ops[0] && strcmp(ops, "ghost"))
+		snprintf(ret->other, sizeof(ret->other), "%.63s", ops);
+	err = ghost_kernel_open(&b, NULL, 0);
+	if (err == -ENOENT)
+		return 0;
+	ret->loaded = true;
+	if (err)
+		return err;
+	ret->abi = GHOST_ABI_VERSION;
+	ret->capacity = ((struct backend_bpf *)b)->capacity;
+	b->close(b);
+	ret->ejected = strcmp(ops, "ghost") != 0;
+	fd = bpf_obj_get(GHOST_PIN_ROOT "/exit");
+	if (ret->ejected && fd >= 0 && !bpf_map_lookup_elem(fd, &zero, &why))
+		snprintf(ret->reason, sizeof(ret->reason), "%.127s%s%.250s", why.reason,
+			 why.message[0] ? ": " : "", why.message);
+	if (fd >= 0)
+		close(fd);
+	return 0;
+}
+
+/* --- loading ------------------------------------------------------------------ */
+
+/* Value of enumerator @name in the running kernel, of whichever width its enum is. */
+static int kernel_enum(const struct btf *btf, const char *type, const char *name, __u64 *ret)
+{
+	const struct btf_type *t;
+	int id = btf__find_by_name_kind(btf, type, BTF_KIND_ENUM64);
+
+	if (id < 0)
+		id = btf__find_by_name_kind(btf, type, BTF_KIND_ENUM);
+	if (id < 0)
+		return -ENOENT;
+	t = btf__type_by_id(btf, id);
+	for (int i = 0; i < btf_vlen(t); i++) {
+		if (btf_is_enum64(t)) {
+			const struct btf_enum64 *e = &btf_enum64(t)[i];
+
+			if (strcmp(btf__name_by_offset(btf, e->name_off), name))
+				continue;
+			*ret = btf_enum64_value(e);
+		} else {
+			const struct btf_enum *e = &btf_enum(t)[i];
+
+			if (strcmp(btf__name_by_offset(btf, e->name_off), name))
+				continue;
+			*ret = e->val;
+		}
+		return 0;
+	}
+	return -ENOENT;
+}
+
+/*
+ * Set the ops flags. Their values belong to the running kernel; the place of
+ * the member is that of our own declaration, which the object's BTF knows.
+ */
+static int set_ops_flags(struct bpf_object *obj, struct bpf_map *ops, char *error, size_t size)
+{
+	static const char *const names[] = {
+		"SCX_OPS_SWITCH_PARTIAL", /* only threads that ask for SCHED_EXT */
+		"SCX_OPS_ENQ_LAST",	  /* or a yielding agent alone on its CPU never parks */
+		"SCX_OPS_ENQ_EXITING",	  /* agents run dying threads, too */
+		"SCX_OPS_ENQ_MIGRATION_DISABLED",
+		"SCX_OPS_KEEP_BUILTIN_IDLE", /* for threads that are not ours */
+	};
+	const struct btf *own = bpf_object__btf(obj);
+	struct btf *btf = btf__load_vmlinux_btf();
+	const struct btf_type *t;
+	const struct btf_member *m;
+	__u64 flags = 0, value;
+	size_t data_size;
+	void *data;
+	int err = -EOPNOTSUPP, id;
+
+	if (!btf) {
+		say(error, size,
+		    "the kernel has no BTF type information (/sys/kernel/btf/vmlinux)");
+		return err;
+	}
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (kernel_enum(btf, "scx_ops_flags", names[i], &value)) {
+			say(error, size, "the kernel does not know %s: 7.2 or newer is needed",
+			    names[i]);
+			goto out;
+		}
+		flags |= value;
+	}
+	data = bpf_map__initial_value(ops, &data_size);
+	id = btf__find_by_name_kind(own, "sched_ext_ops", BTF_KIND_STRUCT);
+	if (!data || id < 0)
+		goto out;
+	t = btf__type_by_id(own, id);
+	m = btf_members(t);
+	for (int i = 0; i < btf_vlen(t); i++, m++) {
+		if (strcmp(btf__name_by_offset(own, m->name_off), "flags"))
+			continue;
+		memcpy((char *)data + btf_member_bit_offset(t, i) / 8, &flags, sizeof(flags));
+		err = 0;
+	}
+out:
+	btf__free(btf);
+	return err;
+}
+
+static int pin_map(struct bpf_object *obj, const char *name, const char *path)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(obj, name);
+
+	return map ? bpf_obj_pin(bpf_map__fd(map), path) ? -errno : 0 : -ENOENT;
+}
+
+static int pin_prog(struct bpf_object *obj, const char *name, const char *path)
+{
+	struct bpf_program *prog = bpf_object__find_program_by_name(obj, name);
+
+	return prog ? bpf_obj_pin(bpf_program__fd(prog), path) ? -errno : 0 : -ENOENT;
+}
+
+/* The global `ghost_exit` lives in the object's .bss map. */
+static struct bpf_map *bss_map(struct bpf_object *obj)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, obj) if (bpf_map__is_internal(map) &&
+					       strstr(bpf_map__name(map), ".bss")) return map;
+	return NULL;
+}
+
+static void remove_pins(void)
+{
+	char path[512];
+	struct dirent *d;
+	DIR *dir = opendir(GHOST_PIN_ROOT);
+
+	while (dir && (d = readdir(dir))) {
+		if (d->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), GHOST_PIN_ROOT "/%s", d->d_name);
+		if (!strncmp(d->d_name, "enclave_", 8)) {
+			static const char *const maps[] = { "status", "cpu", "cpu_rw" };
+
+			for (int i = 0; i < 3; i++) {
+				char sub[600];
+
+				snprintf(sub, sizeof(sub), "%s/%s", path, maps[i]);
+				unlink(sub);
+			}
+			rmdir(path);
+		} else {
+			unlink(path);
+		}
+	}
+	if (dir)
+		closedir(dir);
+	rmdir(GHOST_PIN_ROOT);
+}
+
+static int pin_all(struct bpf_object *obj, struct bpf_link *link)
+{
+	struct bpf_map *bss = bss_map(obj);
+	int err;
+
+	if (mkdir(GHOST_PIN_ROOT, 0755) && errno != EEXIST)
+		return -errno;
+	err = pin_prog(obj, "ghost_admin", GHOST_PIN_ROOT "/admin");
+	err = err ?: pin_prog(obj, "ghost_agent", GHOST_PIN_ROOT "/agent");
+	err = err ?: pin_map(obj, "ghost_status_of", GHOST_PIN_ROOT "/status_of");
+	err = err ?: pin_map(obj, "ghost_cpu_of", GHOST_PIN_ROOT "/cpu_of");
+	err = err ?: pin_map(obj, "ghost_cpu_rw_of", GHOST_PIN_ROOT "/cpu_rw_of");
+	if (!err && bss)
+		err = bpf_obj_pin(bpf_map__fd(bss), GHOST_PIN_ROOT "/exit") ? -errno : 0;
+	/* Last: who finds the link finds everything. */
+	return err ?: bpf_link__pin(link, GHOST_PIN_ROOT "/link");
+}
+
+int ghost_kernel_load(__u32 capacity, char *error, size_t size)
+{
+	struct ghost_ctl init = { .op = GHOST_CTL_INIT,
+				  .capacity = capacity ?: GHOST_SLOTS_DEFAULT };
+	struct ghost_kernel_info info;
+	struct bpf_object *obj = NULL;
+	struct bpf_link *link = NULL;
+	struct bpf_map *ops;
+	int err;
+
+	libbpf_set_print(keep_libbpf_words);
+	libbpf_said[0] = 0;
+	if (init.capacity > GHOST_SLOTS_MAX) {
+		say(error, size, "a table for %u threads is too large: the limit is %u",
+		    init.capacity, GHOST_SLOTS_MAX);
+		return -EINVAL;
+	}
+	if (access(SCX_SYSFS "/state", F_OK)) {
+		say(error, size, "this kernel has no sched_ext; try `ghost check`");
+		return -EOPNOTSUPP;
+	}
+	if (!capable(21) || !capable(39)) {
+		say(error, size, "loading needs root (CAP_SYS_ADMIN and CAP_BPF)");
+		return -EPERM;
+	}
+	if (!bpffs_mounted()) {
+		say(error, size, "no BPF file system on /sys/fs/bpf; mount -t bpf bpf /sys/fs/bpf");
+		return -EOPNOTSUPP;
+	}
+	ghost_kernel_info(&info);
+	if (info.other[0]) {
+		say(error, size, "the sched_ext scheduler \"%s\" is loaded; stop it first",
+		    info.other);
+		return -EBUSY;
+	}
+	if (info.loaded && !info.ejected)
+		return -EEXIST;
+	remove_pins();
+
+	obj = bpf_object__open_mem(ghost_object_start, ghost_object_end - ghost_object_start, NULL);
+	if (!obj) {
+		err = -errno;
+		say(error, size, "the BPF object does not open: %s", libbpf_said);
+		return err;
+	}
+	ops = bpf_object__find_map_by_name(obj, "ghost_ops");
+	bpf_map__set_max_entries(bpf_object__find_map_by_name(obj, "ghost_tasks"), init.capacity);
+	bpf_map__set_max_entries(bpf_object__find_map_by_name(obj, "ghost_refs"), init.capacity);
+	err = set_ops_flags(obj, ops, error, size);
+	if (err)
+		goto out;
+	err = bpf_object__load(obj);
+	if (err) {
+		say(error, size, "the kernel refused the BPF program (%s): %s", strerror(-err),
+		    libbpf_said[0] ? libbpf_said : "see GHOST_BPF_DEBUG=1");
+		goto out;
+	}
+	err = run_ctl(bpf_program__fd(bpf_object__find_program_by_name(obj, "ghost_admin")), &init);
+	err = err ?: init.ret;
+	if (err) {
+		say(error, size, "the loaded program does not answer: %s", strerror(-err));
+		goto out;
+	}
+	link = bpf_map__attach_struct_ops(ops);
+	if (!link) {
+		err = -errno;
+		say(error, size, "sched_ext refused the scheduler: %s", strerror(-err));
+		goto out;
+	}
+	err = pin_all(obj, link);
+	if (err) {
+		say(error, size, "cannot pin below " GHOST_PIN_ROOT ": %s", strerror(-err));
+		remove_pins();
+	}
+out:
+	bpf_link__destroy(link);
+	bpf_object__close(obj);
+	return err;
+}
+
+int ghost_kernel_unload(char *error, size_t size)
+{
+	int fd, err = 0;
+
+	libbpf_set_print(keep_libbpf_words);
+	fd = bpf_obj_get(GHOST_PIN_ROOT "/link");
+	if (fd < 0 && errno == ENOENT) {
+		remove_pins();
+		return -ENOENT;
+	}
+	if (fd < 0) {
+		err = -errno;
+		say(error, size, "cannot open " GHOST_PIN_ROOT "/link: %s", strerror(-err));
+		return err;
+	}
+	/* Once ejected it is detached already; the pins go all the same. */
+	bpf_link_detach(fd);
+	close(fd);
+	remove_pins();
+	return 0;
+}
+
+/* --- the backend --------------------------------------------------------------- */
+
+static struct backend_bpf *self_of(struct ghost_backend *b)
+{
+	return (struct backend_bpf *)b;
+}
+
+static int backend_admin(struct ghost_backend *b, struct ghost_ctl *ctl)
+{
+	return run_ctl(self_of(b)->admin_fd, ctl);
+}
+
+static int backend_agent(struct ghost_backend *b, struct ghost_ctl *ctl)
+{
+	return run_ctl(self_of(b)->agent_fd, ctl);
+}
+
+static void enclave_path(char *buf, size_t size, __u32 id, const char *name)
+{
+	snprintf(buf, size, GHOST_PIN_ROOT "/enclave_%u%s%s", id, name ? "/" : "", name ?: "");
+}
+
+/* One array of the enclave: made, frozen if agents may only read it, entered, pinned. */
+static int make_array(struct backend_bpf *s, __u32 id, const char *name, int outer_fd,
+		      __u32 value_size, __u32 entries, bool frozen)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	char path[128];
+	int fd, err = 0;
+
+	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, name, sizeof(__u32), value_size, entries, &opts);
+	if (fd < 0) {
+		err = -errno;
+		say(s->base.error, sizeof(s->base.error), "cannot make the %s array: %s", name,
+		    strerror(-err));
+		return err;
+	}
+	/* Freezing is what makes it read-only: holders of the descriptor cannot map it writable. */
+	if (frozen && bpf_map_freeze(fd))
+		err = -errno;
+	if (!err && bpf_map_update_elem(outer_fd, &id, &fd, BPF_ANY))
+		err = -errno;
+	enclave_path(path, sizeof(path), id, name);
+	if (!err && bpf_obj_pin(fd, path))
+		err = -errno;
+	close(fd);
+	if (err)
+		say(s->base.error, sizeof(s->base.error), "cannot set up %s: %s", path,
+		    strerror(-err));
+	return err;
+}
+
+static void backend_enclave_discard(struct ghost_backend *b, __u32 id)
+{
+	static const char *const names[] = { "status", "cpu", "cpu_rw" };
+	struct backend_bpf *s = self_of(b);
+	char path[128];
+
+	bpf_map_delete_elem(s->status_of_fd, &id);
+	bpf_map_delete_elem(s->cpu_of_fd, &id);
+	bpf_map_delete_elem(s->cpu_rw_of_fd, &id);
+	for (int i = 0; i < 3; i++) {
+		enclave_path(path, sizeof(path), id, names[i]);
+		unlink(path);
+	}
+	enclave_path(path, sizeof(path), id, NULL);
+	rmdir(path);
+}
+
+static int backend_enclave_prepare(struct ghost_backend *b, __u32 id)
+{
+	struct backend_bpf *s = self_of(b);
+	char path[128];
+	int err;
+
+	enclave_path(path, sizeof(path), id, NULL);
+	if (mkdir(path, 0755)) {
+		err = -errno;
+		say(b->error, sizeof(b->error), "cannot make %s: %s", path, strerror(-err));
+		return err;
+	}
+	err = make_array(s, id, "status", s->status_of_fd, sizeof(struct ghost_status), s->capacity,
+			 true);
+	err = err   ?:
+		      make_array(s, id, "cpu", s->cpu_of_fd, sizeof(struct ghost_cpu), s->nr_cpus,
+				 true);
+	err = err   ?:
+		      make_array(s, id, "cpu_rw", s->cpu_rw_of_fd, sizeof(struct ghost_cpu_rw),
+				 s->nr_cpus, false);
+	if (err)
+		backend_enclave_discard(b, id);
+	return err;
+}
+
+static void *map_array(struct ghost_backend *b, __u32 id, const char *name, int prot, size_t size)
+{
+	char path[128];
+	void *p;
+	int fd;
+
+	enclave_path(path, sizeof(path), id, name);
+	fd = bpf_obj_get(path);
+	if (fd < 0) {
+		say(b->error, sizeof(b->error), "cannot open %s: %s", path, strerror(errno));
+		return NULL;
+	}
+	p = mmap(NULL, size, prot, MAP_SHARED, fd, 0);
+	close(fd);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static size_t page_round(size_t n)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+
+	return (n + page - 1) & ~(page - 1);
+}
+
+static void backend_memory_unmap(struct ghost_backend *b, struct ghost_memory *mem)
+{
+	if (mem->status)
+		munmap((void *)mem->status, page_round(sizeof(*mem->status) * mem->capacity));
+	if (mem->cpu)
+		munmap((void *)mem->cpu, page_round(sizeof(*mem->cpu) * mem->nr_cpus));
+	if (mem->cpu_rw)
+		munmap(mem->cpu_rw, page_round(sizeof(*mem->cpu_rw) * mem->nr_cpus));
+	memset(mem, 0, sizeof(*mem));
+}
+
+static int backend_memory_map(struct ghost_backend *b, __u32 id, struct ghost_memory *ret)
+{
+	struct backend_bpf *s = self_of(b);
+	struct ghost_memory m = { .capacity = s->capacity, .nr_cpus = s->nr_cpus };
+
+	errno = 0;
+	m.status =
+		map_array(b, id, "status", PROT_READ, page_round(sizeof(*m.status) * m.capacity));
+	m.cpu = map_array(b, id, "cpu", PROT_READ, page_round(sizeof(*m.cpu) * m.nr_cpus));
+	m.cpu_rw = map_array(b, id, "cpu_rw", PROT_READ | PROT_WRITE,
+			     page_round(sizeof(*m.cpu_rw) * m.nr_cpus));
+	if (!m.status || !m.cpu || !m.cpu_rw) {
+		int err = errno ? -errno : -EIO;
+
+		backend_memory_unmap(b, &m);
+		return err;
+	}
+	*ret = m;
+	return 0;
+}
+
+static int backend_agent_pin(struct ghost_backend *b, __u32 cpu)
+{
+	cpu_set_t *set = CPU_ALLOC(GHOST_CPUS_MAX);
+	size_t size = CPU_ALLOC_SIZE(GHOST_CPUS_MAX);
+	int err = 0;
+
+	if (!set)
+		return -ENOMEM;
+	CPU_ZERO_S(size, set);
+	CPU_SET_S(cpu, size, set);
+	if (sched_setaffinity(0, size, set))
+		err = -errno;
+	CPU_FREE(set);
+	return err;
+}
+
+static int set_policy(__u32 tid, int policy)
+{
+	struct sched_param param = { 0 };
+
+	return sched_setscheduler(tid, policy, &param) ? -errno : 0;
+}
+
+static int backend_agent_enter(struct ghost_backend *b)
+{
+	return set_policy(0, SCHED_EXT);
+}
+
+static void backend_agent_yield(struct ghost_backend *b)
+{
+	sched_yield();
+}
+
+static int backend_task_enter(struct ghost_backend *b, __u32 tid)
+{
+	return set_policy(tid, SCHED_EXT);
+}
+
+static int backend_task_leave(struct ghost_backend *b, __u32 tid)
+{
+	/* Only what is still ours: the number may belong to someone else by now. */
+	if (sched_getscheduler(tid) != SCHED_EXT)
+		return 0;
+	return set_policy(tid, SCHED_OTHER);
+}
+
+static void backend_close(struct ghost_backend *b)
+{
+	struct backend_bpf *s = self_of(b);
+	const int fds[] = { s->admin_fd, s->agent_fd, s->status_of_fd, s->cpu_of_fd,
+			    s->cpu_rw_of_fd };
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	free(s);
+}
+
+int ghost_kernel_open(struct ghost_backend **ret, char *error, size_t size)
+{
+	struct ghost_ctl info = { .op = GHOST_CTL_INFO };
+	struct backend_bpf *s = calloc(1, sizeof(*s));
+	int err;
+
+	libbpf_set_print(keep_libbpf_words);
+	if (!s)
+		return -ENOMEM;
+	s->base = (struct ghost_backend){
+		.admin = backend_admin,
+		.agent = backend_agent,
+		.enclave_prepare = backend_enclave_prepare,
+		.enclave_discard = backend_enclave_discard,
+		.memory_map = backend_memory_map,
+		.memory_unmap = backend_memory_unmap,
+		.agent_pin = backend_agent_pin,
+		.agent_enter = backend_agent_enter,
+		.agent_yield = backend_agent_yield,
+		.task_enter = backend_task_enter,
+		.task_leave = backend_task_leave,
+		.close = backend_close,
+	};
+	s->nr_cpus = libbpf_num_possible_cpus();
+	s->agent_fd = s->status_of_fd = s->cpu_of_fd = s->cpu_rw_of_fd = -1;
+	s->admin_fd = bpf_obj_get(GHOST_PIN_ROOT "/admin");
+	if (s->admin_fd < 0) {
+		err = errno == ENOENT ? -ENOENT : -EPERM;
+		say(error, size,
+		    err == -ENOENT ? "the kernel side is not loaded" :
+				     "no right to open " GHOST_PIN_ROOT "/admin (run as root)");
+		goto fail;
+	}
+	s->agent_fd = bpf_obj_get(GHOST_PIN_ROOT "/agent");
+	s->status_of_fd = bpf_obj_get(GHOST_PIN_ROOT "/status_of");
+	s->cpu_of_fd = bpf_obj_get(GHOST_PIN_ROOT "/cpu_of");
+	s->cpu_rw_of_fd = bpf_obj_get(GHOST_PIN_ROOT "/cpu_rw_of");
+	if (s->agent_fd < 0 || s->status_of_fd < 0 || s->cpu_of_fd < 0 || s->cpu_rw_of_fd < 0) {
+		err = -EPROTO;
+		say(error, size, "pins are missing below " GHOST_PIN_ROOT "; try `ghost unload`");
+		goto fail;
+	}
+	err = backend_admin(&s->base, &info);
+	if (err || info.ret || info.abi != GHOST_ABI_VERSION) {
+		say(error, size,
+		    "the loaded kernel side speaks ABI %u, this program %u; try `ghost unload`",
+		    info.abi, GHOST_ABI_VERSION);
+		err = -EPROTO;
+		goto fail;
+	}
+	s->capacity = info.capacity;
+	*ret = &s->base;
+	return 0;
+fail:
+	backend_close(&s->base);
+	return err;
+}

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Enclaves from user space.
+ * In: a backend. Out: enclaves made, entered, counted, taken down.
+ * Implements enclave.h.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "libghost/enclave.h"
+#include "libghost/kernel.h"
+
+#define STALL_NS_DEFAULT (5ull * 1000 * 1000 * 1000)
+#define STALL_NS_MAX (25ull * 1000 * 1000 * 1000) /* the kernel's own limit is 30 s */
+
+struct ghost_enclave {
+	struct ghost_backend *backend;
+	struct ghost_memory mem;
+	uint32_t id;
+};
+
+static int admin(struct ghost_backend *b, struct ghost_ctl *ctl)
+{
+	int err = b->admin(b, ctl);
+
+	return err ?: ctl->ret;
+}
+
+int ghost_enclave_list(uint32_t ids[GHOST_ENCLAVES_MAX])
+{
+	struct dirent *d;
+	DIR *dir = opendir(GHOST_PIN_ROOT);
+	unsigned int id;
+	int n = 0;
+
+	if (!dir)
+		return errno == ENOENT ? 0 : -errno;
+	while ((d = readdir(dir)) && n < GHOST_ENCLAVES_MAX)
+		if (sscanf(d->d_name, "enclave_%u", &id) == 1 && id < GHOST_ENCLAVES_MAX)
+			ids[n++] = id;
+	closedir(dir);
+	/* Small and almost sorted: the directory lists in order of creation. */
+	for (int i = 1; i < n; i++)
+		for (int j = i; j > 0 && ids[j] < ids[j - 1]; j--) {
+			uint32_t swap = ids[j];
+
+			ids[j] = ids[j - 1];
+			ids[j - 1] = swap;
+		}
+	return n;
+}
+
+int ghost_enclave_open(struct ghost_enclave **ret, struct ghost_backend *backend, uint32_t id)
+{
+	struct ghost_enclave *e;
+	int err;
+
+	if (!id || id >= GHOST_ENCLAVES_MAX)
+		return -ENOENT;
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return -ENOMEM;
+	e->backend = backend;
+	e->id = id;
+	err = backend->memory_map(backend, id, &e->mem);
+	if (err) {
+		free(e);
+		return err;
+	}
+	*ret = e;
+	return 0;
+}
+
+void ghost_enclave_close(struct ghost_enclave *e)
+{
+	if (!e)
+		return;
+	e->backend->memory_unmap(e->backend, &e->mem);
+	free(e);
+}
+
+static int create_with_id(struct ghost_backend *b, uint32_t id,
+			  const struct ghost_enclave_opts *opts)
+{
+	struct ghost_ctl ctl = {
+		.op = GHOST_CTL_ENCLAVE_CREATE,
+		.enclave = id,
+		.stall_ns = opts->stall_ns ?: STALL_NS_DEFAULT,
+	};
+	int err = b->enclave_prepare(b, id);
+
+	if (err)
+		return err;
+	memcpy(ctl.cpus, opts->cpus->word, sizeof(ctl.cpus));
+	err = admin(b, &ctl);
+	if (err)
+		b->enclave_discard(b, id);
+	return err;
+}
+
+int ghost_enclave_create(struct ghost_enclave **ret, struct ghost_backend *backend,
+			 const struct ghost_enclave_opts *opts)
+{
+	struct ghost_cpuset online;
+	uint32_t id;
+	int err;
+
+	if (opts->size < sizeof(*opts) || !opts->cpus || !ghost_cpuset_count(opts->cpus) ||
+	    opts->stall_ns > STALL_NS_MAX)
+		return -EINVAL;
+	err = ghost_cpuset_online(&online);
+	if (err)
+		return err;
+	ghost_cpuset_for_each(cpu, opts->cpus) if (!ghost_cpuset_has(&online, cpu)) return -EINVAL;
+	for (id = 1; id < GHOST_ENCLAVES_MAX; id++) {
+		err = create_with_id(backend, id, opts);
+		if (err != -EEXIST)
+			break;
+	}
+	if (id == GHOST_ENCLAVES_MAX)
+		return -ENOSPC;
+	return err ?: ghost_enclave_open(ret, backend, id);
+}
+
+uint32_t ghost_enclave_id(const struct ghost_enclave *e)
+{
+	return e->id;
+}
+
+const struct ghost_enclave_status *ghost_enclave_status(const struct ghost_enclave *e)
+{
+	return (const struct ghost_enclave_status *)&e->mem.status[0];
+}
+
+const struct ghost_memory *ghost_enclave_memory(const struct ghost_enclave *e)
+{
+	return &e->mem;
+}
+
+struct ghost_backend *ghost_enclave_backend(const struct ghost_enclave *e)
+{
+	return e->backend;
+}
+
+int ghost_enclave_cpus(const struct ghost_enclave *e, struct ghost_cpuset *ret)
+{
+	struct ghost_cpuset s = { 0 };
+
+	for (uint32_t cpu = 0; cpu < e->mem.nr_cpus; cpu++)
+		if (e->mem.cpu[cpu].owned)
+			ghost_cpuset_add(&s, cpu);
+	*ret = s;
+	return 0;
+}
+
+int ghost_enclave_join(struct ghost_enclave *e, uint32_t tid)
+{
+	struct ghost_ctl join = { .op = GHOST_CTL_TASK_JOIN, .enclave = e->id, .tid = tid };
+	struct ghost_ctl unjoin = { .op = GHOST_CTL_TASK_UNJOIN, .tid = tid };
+	int err;
+
+	/* Membership begins with the change of class: a thread already in it leaves first. */
+	err = e->backend->task_leave(e->backend, tid);
+	err = err ?: admin(e->backend, &join);
+	if (err)
+		return err;
+	err = e->backend->task_enter(e->backend, tid);
+	if (err)
+		admin(e->backend, &unjoin);
+	return err;
+}
+
+/* Is @tid in the table already? */
+static bool is_member(const struct ghost_enclave *e, uint32_t tid)
+{
+	uint32_t nr = ghost_enclave_status(e)->nr_slots;
+
+	for (uint32_t slot = 1; slot < nr && slot < e->mem.capacity; slot++) {
+		const struct ghost_status *st = &e->mem.status[slot];
+
+		if (st->tid == tid && ghost_status_flags(st->word) & GHOST_STATUS_INUSE)
+			return true;
+	}
+	return false;
+}
+
+int ghost_enclave_join_process(struct ghost_enclave *e, uint32_t pid)
+{
+	char path[64];
+	struct dirent *d;
+	bool again = true;
+	int err = 0, seen = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%u/task", pid);
+	/* Until a round finds nobody new: threads may be born while we read. */
+	for (int round = 0; again && round < 100; round++) {
+		again = false;
+		dir = opendir(path);
+		if (!dir)
+			return errno == ENOENT ? -ESRCH : -errno;
+		while ((d = readdir(dir))) {
+			uint32_t tid = strtoul(d->d_name, NULL, 10);
+
+			if (!tid || is_member(e, tid))
+				continue;
+			err = ghost_enclave_join(e, tid);
+			if (err == -ESRCH)
+				continue;
+			if (err)
+				break;
+			seen++;
+			again = true;
+		}
+		closedir(dir);
+		if (err && err != -ESRCH)
+			return err;
+	}
+	return seen ? 0 : err;
+}
+
+static void sleep_ms(unsigned int ms)
+{
+	struct timespec ts = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
+
+	nanosleep(&ts, NULL);
+}
+
+/* One pass over the table: everyone out. */
+static void expel_all(struct ghost_enclave *e)
+{
+	const struct ghost_enclave_status *es = ghost_enclave_status(e);
+
+	for (uint32_t slot = 1; slot < es->nr_slots && slot < e->mem.capacity; slot++) {
+		const struct ghost_status *st = &e->mem.status[slot];
+
+		if (ghost_status_flags(st->word) & GHOST_STATUS_INUSE)
+			e->backend->task_leave(e->backend, st->tid);
+	}
+}
+
+int ghost_enclave_destroy(struct ghost_enclave *e)
+{
+	struct ghost_ctl destroy = { .op = GHOST_CTL_ENCLAVE_DESTROY, .enclave = e->id };
+	struct ghost_ctl release = { .op = GHOST_CTL_ENCLAVE_FREE, .enclave = e->id };
+	int err = admin(e->backend, &destroy);
+
+	if (err && err != -ENOENT)
+		return err;
+	/*
+	 * A thread that is being forked right now is a member a moment later:
+	 * look until the table is empty. Dying threads leave by themselves.
+	 */
+	for (int i = 0; !err && i < 200; i++) {
+		expel_all(e);
+		err = admin(e->backend, &release);
+		if (err != -EBUSY)
+			break;
+		err = 0;
+		sleep_ms(5);
+	}
+	if (!err && ghost_enclave_status(e)->state != GHOST_ENCLAVE_FREE)
+		return -EBUSY;
+	e->backend->enclave_discard(e->backend, e->id);
+	return 0;
+}
+
+int ghost_enclave_count(const struct ghost_enclave *e, struct ghost_enclave_counts *ret)
+{
+	const struct ghost_enclave_status *es = ghost_enclave_status(e);
+	struct ghost_enclave_counts sum = { 0 };
+
+	for (uint32_t cpu = 0; cpu < e->mem.nr_cpus; cpu++) {
+		const struct ghost_cpu *page = &e->mem.cpu[cpu];
+
+		for (int i = 0; i < GHOST_NR_COUNTERS; i++)
+			sum.nr[i] += page->nr[i];
+		for (int i = 0; i < GHOST_TXN_NR_STATES; i++)
+			sum.nr_txn[i] += page->nr_txn[i];
+		sum.nr_agents += page->agent_tid != 0;
+	}
+	for (uint32_t slot = 1; slot < es->nr_slots && slot < e->mem.capacity; slot++)
+		sum.nr_tasks += ghost_status_flags(e->mem.status[slot].word) & GHOST_STATUS_INUSE;
+	*ret = sum;
+	return 0;
+}
+
+int ghost_enclave_owner(struct ghost_backend *backend, uint32_t cpu)
+{
+	uint32_t ids[GHOST_ENCLAVES_MAX];
+	int n = ghost_enclave_list(ids);
+
+	if (n < 0)
+		return n;
+	for (int i = 0; i < n; i++) {
+		struct ghost_enclave *e;
+		struct ghost_cpuset cpus;
+		bool has;
+
+		if (ghost_enclave_open(&e, backend, ids[i]))
+			continue;
+		ghost_enclave_cpus(e, &cpus);
+		has = ghost_cpuset_has(&cpus, cpu) &&
+		      ghost_enclave_status(e)->state != GHOST_ENCLAVE_FREE;
+		ghost_enclave_close(e);
+		if (has)
+			return ids[i];
+	}
+	return 0;
+}
+
+#define NAME_OF(table, index) \
+	((index) < sizeof(table) / sizeof((table)[0]) && (table)[index] ? (table)[index] : "?")
+
+const char *ghost_enclave_state_name(uint32_t state)
+{
+	static const char *const names[] = { "free", "idle", "online", "lost", "dying" };
+
+	return NAME_OF(names, state);
+}
+
+const char *ghost_lost_reason_name(uint32_t reason)
+{
+	static const char *const names[] = { "none", "agent_exit", "stall" };
+
+	return NAME_OF(names, reason);
+}
+
+const char *ghost_txn_state_name(uint32_t state)
+{
+	static const char *const names[GHOST_TXN_NR_STATES] = {
+		[GHOST_TXN_FREE] = "free",
+		[GHOST_TXN_READY] = "ready",
+		[GHOST_TXN_COMMITTED] = "committed",
+		[GHOST_TXN_YIELDED] = "yielded",
+		[GHOST_TXN_AGENT_STALE] = "agent_stale",
+		[GHOST_TXN_TASK_STALE] = "task_stale",
+		[GHOST_TXN_NOT_FOUND] = "not_found",
+		[GHOST_TXN_NOT_RUNNABLE] = "not_runnable",
+		[GHOST_TXN_ON_CPU] = "on_cpu",
+		[GHOST_TXN_NOT_ALLOWED] = "not_allowed",
+		[GHOST_TXN_AGAIN] = "again",
+		[GHOST_TXN_INVALID] = "invalid",
+	};
+
+	return NAME_OF(names, state);
+}
+
+const char *ghost_counter_name(uint32_t counter)
+{
+	static const char *const names[GHOST_NR_COUNTERS] = {
+		[GHOST_NR_MSGS] = "msgs",	    [GHOST_NR_OVERFLOWS] = "overflows",
+		[GHOST_NR_SWITCHES] = "switches",   [GHOST_NR_AGENT_RUNS] = "agent_runs",
+		[GHOST_NR_FALLBACKS] = "fallbacks", [GHOST_NR_KICKS] = "kicks",
+	};
+
+	return NAME_OF(names, counter);
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Enclaves: make them, look into them, put threads in, take them down.
+ * In: a backend. Out: handles with the enclave's shared memory.
+ * Called by the `ghost` program, by agents, by whoever needs the low layer.
+ *
+ * All functions return 0 or a negative errno and may be called from any
+ * thread, but a handle by one thread at a time unless said otherwise.
+ */
+#ifndef GHOST_LIBGHOST_ENCLAVE_H
+#define GHOST_LIBGHOST_ENCLAVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "libghost/backend.h"
+#include "libghost/topo.h"
+
+struct ghost_enclave;
+
+struct ghost_enclave_opts {
+	size_t size;			 /* sizeof(struct ghost_enclave_opts) */
+	const struct ghost_cpuset *cpus; /* required, not empty */
+	/*
+	 * Give the agents up when a runnable thread waited this long for a
+	 * commit: nanoseconds, 0 for 5 s; below the kernel's own 30 s.
+	 */
+	uint64_t stall_ns;
+};
+
+/**
+ * ghost_enclave_create() - a new enclave with the smallest free id
+ *
+ * Its threads are run by the fallback until agents are online.
+ * -EBUSY: a CPU belongs to another enclave (see ghost_enclave_owner());
+ * -EINVAL: no CPU, or one outside the machine; -ENOSPC: no free id.
+ */
+int ghost_enclave_create(struct ghost_enclave **ret, struct ghost_backend *backend,
+			 const struct ghost_enclave_opts *opts);
+
+/* ghost_enclave_open() - a handle on existing enclave @id; -ENOENT. */
+int ghost_enclave_open(struct ghost_enclave **ret, struct ghost_backend *backend, uint32_t id);
+
+/* ghost_enclave_close() - let go of the handle; the enclave stays. NULL is fine. */
+void ghost_enclave_close(struct ghost_enclave *e);
+
+uint32_t ghost_enclave_id(const struct ghost_enclave *e);
+
+/* The enclave's public record; read fields with care, the kernel writes them. */
+const struct ghost_enclave_status *ghost_enclave_status(const struct ghost_enclave *e);
+const struct ghost_memory *ghost_enclave_memory(const struct ghost_enclave *e);
+struct ghost_backend *ghost_enclave_backend(const struct ghost_enclave *e);
+
+/* CPUs that belong to it. */
+int ghost_enclave_cpus(const struct ghost_enclave *e, struct ghost_cpuset *ret);
+
+/**
+ * ghost_enclave_join() - make a thread a member, now
+ * @tid: the thread, in the initial pid namespace
+ *
+ * Its children will be members too. -ESRCH: no such thread; -EPERM; -ENOENT:
+ * the enclave is going away.
+ */
+int ghost_enclave_join(struct ghost_enclave *e, uint32_t tid);
+
+/* ghost_enclave_join_process() - all threads of @pid, also those it creates meanwhile */
+int ghost_enclave_join_process(struct ghost_enclave *e, uint32_t pid);
+
+/**
+ * ghost_enclave_destroy() - back to the fair class with all its threads
+ *
+ * Agents are let go, members get SCHED_OTHER (nice values stay), CPUs are
+ * free again. Returns 0, or -EBUSY when members kept coming (a fork storm) or
+ * agents did not leave within a second; call again then. The handle must
+ * still be closed.
+ */
+int ghost_enclave_destroy(struct ghost_enclave *e);
+
+/* What `ghost status` prints: sums over the enclave's CPUs. */
+struct ghost_enclave_counts {
+	uint64_t nr[GHOST_NR_COUNTERS];	      /* by enum ghost_counter */
+	uint64_t nr_txn[GHOST_TXN_NR_STATES]; /* by enum ghost_txn_state */
+	uint32_t nr_tasks;
+	uint32_t nr_agents;
+};
+
+int ghost_enclave_count(const struct ghost_enclave *e, struct ghost_enclave_counts *ret);
+
+/* ghost_enclave_list() - ids of all enclaves; returns their number, at most GHOST_ENCLAVES_MAX */
+int ghost_enclave_list(uint32_t ids[GHOST_ENCLAVES_MAX]);
+
+/*
+ * ghost_enclave_owner() - which enclave has @cpu? Returns its id, 0 if none,
+ * or a negative errno.
+ */
+int ghost_enclave_owner(struct ghost_backend *backend, uint32_t cpu);
+
+/* Names for people and for --json: "online", "task_stale", "msgs", ... */
+const char *ghost_enclave_state_name(uint32_t state);
+const char *ghost_lost_reason_name(uint32_t reason);
+const char *ghost_txn_state_name(uint32_t state);
+const char *ghost_counter_name(uint32_t counter);
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A policy: what runs next. A constant table of functions in the order of a
+ * thread's life; the library owns the loop, the ordering rules, the thread
+ * table and recovery.
+ * In: callbacks, from the agent loop. Out: picks. Written by policy authors.
+ *
+ * What a policy may rely on:
+ *  - Callbacks about one thread come one at a time, in the order of its
+ *    events, whichever agent runs them.
+ *  - Callbacks of different agents run at the same time. Data of a thread is
+ *    safe between its callbacks; data shared by CPUs is not: keep it in
+ *    policies/runq.h, which locks inside.
+ *  - No callback may block, allocate, read a clock or call the system. What
+ *    is needed is passed in or asked of the agent.
+ */
+#ifndef GHOST_LIBGHOST_POLICY_H
+#define GHOST_LIBGHOST_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "abi/abi.h"
+#include "libghost/topo.h"
+
+struct ghost_agent;
+struct ghost_task;
+
+/* --- a thread, as a policy sees it ---------------------------------------- */
+
+/* Private data, ghost_policy.task_size bytes, zeroed when the thread appears. */
+void *ghost_task_data(struct ghost_task *t);
+uint32_t ghost_task_tid(const struct ghost_task *t);
+/* The CPU it runs or last ran on. */
+uint32_t ghost_task_cpu(const struct ghost_task *t);
+/* May it run on @cpu? As of its last message. */
+bool ghost_task_allowed(const struct ghost_task *t, uint32_t cpu);
+int32_t ghost_task_nice(const struct ghost_task *t);
+/* CPU time consumed until it last left a CPU, ns. */
+uint64_t ghost_task_runtime_ns(const struct ghost_task *t);
+
+/* --- what a policy may ask of the agent that calls it ---------------------- */
+
+/* Private data of the policy, ghost_policy.size bytes, one for all agents. */
+void *ghost_agent_data(const struct ghost_agent *a);
+/* The CPU this agent runs on. */
+uint32_t ghost_agent_cpu(const struct ghost_agent *a);
+/* All CPUs of the enclave. */
+const struct ghost_cpuset *ghost_agent_cpus(const struct ghost_agent *a);
+/* Has @cpu nothing to run? A hint: it may change at any time. */
+bool ghost_agent_cpu_idle(const struct ghost_agent *a, uint32_t cpu);
+/* CPUs of the enclave by distance from this agent's, nearest first; itself excluded. */
+const uint16_t *ghost_agent_neighbours(const struct ghost_agent *a, uint32_t *ret_nr);
+/* Value of parameter @index of ghost_policy.params. */
+uint64_t ghost_agent_param(const struct ghost_agent *a, unsigned int index);
+
+/**
+ * ghost_agent_pick() - run @t next on @cpu
+ * @slice_ns: for how long, GHOST_SLICE_INF until it blocks or yields
+ *
+ * Only from schedule(). The library commits it; a refusal comes back through
+ * task_refused(). At most one pick per CPU and call.
+ *
+ * Returns false when the thread is no longer runnable, as of a message that
+ * another agent has just handled: forget it and pick the next.
+ */
+bool ghost_agent_pick(struct ghost_agent *a, uint32_t cpu, struct ghost_task *t, uint64_t slice_ns);
+
+/**
+ * ghost_agent_wake() - let @cpu's agent run its schedule()
+ *
+ * For a CPU that is given work by another one's agent. Costs at most one
+ * system call, often none: it travels with the next commit.
+ */
+void ghost_agent_wake(struct ghost_agent *a, uint32_t cpu);
+
+/* --- the table -------------------------------------------------------------- */
+
+enum ghost_param_type {
+	GHOST_PARAM_NS, /* a duration: 500us, 10ms, 1s, inf */
+	GHOST_PARAM_UINT,
+	GHOST_PARAM_BOOL,
+};
+
+struct ghost_param {
+	const char *name; /* of the option: --NAME */
+	enum ghost_param_type type;
+	uint64_t value; /* default */
+	uint64_t min;
+	uint64_t max;
+	const char *help;
+};
+
+enum ghost_policy_model {
+	GHOST_PER_CPU, /* each agent schedules its own CPU */
+	GHOST_CENTRAL, /* one agent schedules all (not yet available) */
+};
+
+struct ghost_policy {
+	const char *name;
+	const char *help; /* one line */
+	enum ghost_policy_model model;
+	size_t size;			  /* data of the policy */
+	size_t task_size;		  /* data per thread */
+	const struct ghost_param *params; /* ends with a NULL name; may be NULL */
+
+	/* Once, before any other callback. @data is zeroed. Returns 0 or a negative errno. */
+	int (*init)(struct ghost_agent *a, void *data);
+	/* A thread appeared; @runnable: it waits to be picked. */
+	void (*task_new)(struct ghost_agent *a, struct ghost_task *t, bool runnable);
+	void (*task_wakeup)(struct ghost_agent *a, struct ghost_task *t);
+	/* It lost its CPU and is runnable; @reason: enum ghost_preempt_reason. */
+	void (*task_preempted)(struct ghost_agent *a, struct ghost_task *t, uint32_t reason);
+	void (*task_yield)(struct ghost_agent *a, struct ghost_task *t);
+	void (*task_blocked)(struct ghost_agent *a, struct ghost_task *t);
+	/* Its affinity or nice value changed; @runnable: it waits to be picked. */
+	void (*task_affinity)(struct ghost_agent *a, struct ghost_task *t, bool runnable);
+	void (*task_priority)(struct ghost_agent *a, struct ghost_task *t, bool runnable);
+	/*
+	 * A pick was refused and nothing else will be said about it: the thread
+	 * is still runnable and not in anyone's hands but the policy's. @state:
+	 * enum ghost_txn_state, AGENT_STALE or NOT_ALLOWED. After a stale or
+	 * vanished thread this is not called: a message tells or has told.
+	 */
+	void (*task_refused)(struct ghost_agent *a, struct ghost_task *t, uint32_t state);
+	/* It left the class, or died: forget it. */
+	void (*task_gone)(struct ghost_agent *a, struct ghost_task *t, bool dead);
+	/* What should run on @cpu now? Call ghost_agent_pick(), or nothing to leave it idle. */
+	void (*schedule)(struct ghost_agent *a, uint32_t cpu);
+	/* Once, after all other callbacks. */
+	void (*fini)(void *data);
+};
+
+#endif

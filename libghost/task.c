@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The agents' table of threads.
+ * In: the enclave's capacity. Out: memory for every slot, and what a policy
+ * may ask of a thread. Implements task.h and the first part of policy.h.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "libghost/policy.h"
+#include "libghost/task.h"
+
+int task_table_init(struct task_table *tt, uint32_t capacity, size_t task_size,
+		    const struct ghost_status *status)
+{
+	/* Two threads never share a cache line. */
+	tt->stride = (sizeof(struct ghost_task) + task_size + 63) & ~(size_t)63;
+	tt->size = tt->stride * capacity;
+	tt->capacity = capacity;
+	tt->task_size = task_size;
+	tt->status = status;
+	/* Pages come with first use: a large table costs what is used of it. */
+	tt->memory =
+		mmap(NULL, tt->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (tt->memory == MAP_FAILED) {
+		tt->memory = NULL;
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void task_table_fini(struct task_table *tt)
+{
+	if (tt->memory)
+		munmap(tt->memory, tt->size);
+	tt->memory = NULL;
+}
+
+void task_reset(struct task_table *tt, struct ghost_task *t, uint32_t slot, uint64_t gtid)
+{
+	t->slot = slot;
+	t->status = &tt->status[slot];
+	t->gtid = gtid;
+	t->state = TASK_BLOCKED;
+	memset(t->data, 0, tt->task_size);
+}
+
+void *ghost_task_data(struct ghost_task *t)
+{
+	return t->data;
+}
+
+uint32_t ghost_task_tid(const struct ghost_task *t)
+{
+	return (uint32_t)t->gtid;
+}
+
+uint32_t ghost_task_cpu(const struct ghost_task *t)
+{
+	return __atomic_load_n(&t->status->cpu, __ATOMIC_RELAXED);
+}
+
+bool ghost_task_allowed(const struct ghost_task *t, uint32_t cpu)
+{
+	return cpu < GHOST_CPUS_MAX &&
+	       (__atomic_load_n(&t->status->cpus[cpu / 64], __ATOMIC_RELAXED) >> (cpu % 64) & 1);
+}
+
+int32_t ghost_task_nice(const struct ghost_task *t)
+{
+	return __atomic_load_n(&t->status->nice, __ATOMIC_RELAXED);
+}
+
+uint64_t ghost_task_runtime_ns(const struct ghost_task *t)
+{
+	return __atomic_load_n(&t->status->runtime_ns, __ATOMIC_RELAXED);
+}
