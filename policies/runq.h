@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Run queues: FIFO order, shared between agents, locked inside.
+ * In: runnable threads. Out: the next one. For the files beside it.
+ *
+ * A thread is in at most one run queue: its policy embeds a struct runq_entry
+ * in the thread's data and gives every queue the offset of it.
+ */
+#ifndef GHOST_POLICIES_RUNQ_H
+#define GHOST_POLICIES_RUNQ_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "libghost/barrier.h"
+#include "libghost/policy.h"
+
+struct runq_entry {
+	TAILQ_ENTRY(runq_entry) link;
+	struct runq *on; /* the queue it is in, or NULL; changed under that queue's lock */
+	struct ghost_task *task;
+};
+
+TAILQ_HEAD(runq_list, runq_entry);
+
+struct runq {
+	struct ghost_lock lock;
+	uint32_t len; /* read without the lock as a hint */
+	struct runq_list list;
+} __attribute__((aligned(64)));
+
+static inline void runq_init(struct runq *q)
+{
+	q->lock.taken = 0;
+	q->len = 0;
+	TAILQ_INIT(&q->list);
+}
+
+static inline uint32_t runq_len(const struct runq *q)
+{
+	return __atomic_load_n(&q->len, __ATOMIC_RELAXED);
+}
+
+static inline void runq_unlink(struct runq *q, struct runq_entry *e)
+{
+	TAILQ_REMOVE(&q->list, e, link);
+	__atomic_store_n(&q->len, q->len - 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&e->on, NULL, __ATOMIC_RELEASE);
+}
+
+/* Take @e out of whatever queue it is in. */
+static inline void runq_remove(struct runq_entry *e)
+{
+	struct runq *q;
+
+	/* Another agent may pop it between the look and the lock. */
+	while ((q = __atomic_load_n(&e->on, __ATOMIC_ACQUIRE))) {
+		ghost_lock(&q->lock);
+		if (e->on == q)
+			runq_unlink(q, e);
+		ghost_unlock(&q->lock);
+	}
+}
+
+/* Put @t, whose entry is @e, at the end of @q, or first. */
+static inline void runq_push(struct runq *q, struct ghost_task *t, struct runq_entry *e, bool first)
+{
+	runq_remove(e);
+	e->task = t;
+	ghost_lock(&q->lock);
+	if (first)
+		TAILQ_INSERT_HEAD(&q->list, e, link);
+	else
+		TAILQ_INSERT_TAIL(&q->list, e, link);
+	__atomic_store_n(&q->len, q->len + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&e->on, q, __ATOMIC_RELEASE);
+	ghost_unlock(&q->lock);
+}
+
+/* The first thread that may run on @cpu, or NULL. */
+static inline struct ghost_task *runq_pop(struct runq *q, uint32_t cpu)
+{
+	struct ghost_task *t = NULL;
+	struct runq_entry *e;
+
+	if (!runq_len(q))
+		return NULL;
+	ghost_lock(&q->lock);
+	TAILQ_FOREACH(e, &q->list, link)
+		if (ghost_task_allowed(e->task, cpu))
+			break;
+	if (e) {
+		t = e->task;
+		runq_unlink(q, e);
+	}
+	ghost_unlock(&q->lock);
+	return t;
+}
+
+#endif
