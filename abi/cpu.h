@@ -12,14 +12,14 @@
 #include "abi/queue.h"
 #include "abi/txn.h"
 
-/* Counters, each written on the CPU it is about. */
+/*
+ * Counters, for people: two CPUs that count at once may lose one. Messages need none: the head
+ * of the queue counts them, and its overflow those that found no room.
+ */
 enum ghost_counter {
-	GHOST_NR_MSGS = 0,	 /* messages made by events of this CPU */
-	GHOST_NR_OVERFLOWS = 1,	 /* of these, no room in the queue */
-	GHOST_NR_SWITCHES = 2,	 /* threads of the enclave put on this CPU */
-	GHOST_NR_AGENT_RUNS = 3, /* times the parked agent was put on this CPU */
-	GHOST_NR_FALLBACKS = 4,	 /* threads run by the fallback */
-	GHOST_NR_KICKS = 5,	 /* other CPUs woken */
+	GHOST_NR_TASKS = 0,	/* threads that became members */
+	GHOST_NR_FALLBACKS = 1, /* threads handed to the fallback */
+	GHOST_NR_KICKS = 2,	/* times this CPU was woken for a message or a ping */
 	GHOST_NR_COUNTERS = 8,
 };
 

@@ -14,7 +14,7 @@
 /* Low half of ghost_status.word. */
 #define GHOST_STATUS_INUSE 0x1	  /* the slot belongs to a thread of this enclave */
 #define GHOST_STATUS_RUNNABLE 0x2 /* waits in custody for a commit */
-#define GHOST_STATUS_ONCPU 0x4	  /* runs now */
+#define GHOST_STATUS_ONCPU 0x4	  /* committed to a CPU: runs, or is about to */
 #define GHOST_STATUS_FALLBACK 0x8 /* runnable, and the kernel's fallback has it */
 #define GHOST_STATUS_NEW 0x10	  /* its TASK_NEW is still to come */
 
@@ -32,7 +32,7 @@ struct ghost_status {
 	__u32 cpu;   /* where it runs or last ran */
 	__u32 queue; /* CPU whose queue gets its messages */
 	__u64 runtime_ns;
-	__u64 switch_ns; /* when it was last put on a CPU */
+	__u64 switch_ns; /* when it was last put on a CPU; not yet filled */
 	__s32 nice;
 	__u32 weight;
 	__u64 pad0;

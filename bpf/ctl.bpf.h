@@ -2,10 +2,17 @@
 /*
  * Requests from user space: two SYSCALL programs, so that the right to manage
  * enclaves and the right to be an agent can be given apart.
- * In: struct ghost_ctl. Out: its @ret. Part of ghost.bpf.c.
+ * In: struct ghost_ctl. Out: its @ret. For ghost.bpf.c.
  */
 #ifndef GHOST_BPF_CTL_H
 #define GHOST_BPF_CTL_H
+
+#include "bpf/enclave.bpf.h"
+#include "bpf/maps.bpf.h"
+#include "bpf/port.bpf.h"
+#include "bpf/task.bpf.h"
+#include "core/agent.h"
+#include "core/event.h"
 
 #define E_PERM 1
 #define E_NOENT 2
@@ -47,7 +54,6 @@ static int ctl_enclave_create(struct ghost_ctl *ctl)
 		return -E_EXIST;
 	e->nr_cpus = 0;
 	e->nr_agents = 0;
-	e->nr_tasks = 0;
 	e->next_cpu = 0;
 	e->stall_ns = ctl->stall_ns;
 #pragma unroll
@@ -64,8 +70,9 @@ static int ctl_enclave_create(struct ghost_ctl *ctl)
 		}
 		c->agent_tid = 0;
 		c->agent_seen = 0;
-		c->parked = 0;
-		c->yielded = CORE_YIELD_NONE;
+		c->place = CORE_PLACE_NONE;
+		c->yielded = 0;
+		e->nr_words = cpu / 64 + 1;
 		struct ghost_cpu *page = port_cpu_page(id, cpu);
 
 		if (page)
@@ -82,6 +89,7 @@ static int ctl_enclave_create(struct ghost_ctl *ctl)
 	es->id = id;
 	es->capacity = s->capacity;
 	es->nr_cpus = e->nr_cpus;
+	es->nr_tasks = 0;
 	es->lost_reason = GHOST_LOST_NONE;
 	es->state = GHOST_ENCLAVE_IDLE;
 	port_store_release(&e->state, GHOST_ENCLAVE_IDLE);
@@ -109,7 +117,7 @@ static int ctl_enclave_free(u32 id)
 
 	if (!e || !es || !id || e->state == GHOST_ENCLAVE_FREE)
 		return -E_NOENT;
-	if (e->state != GHOST_ENCLAVE_DYING || e->nr_tasks || e->nr_agents)
+	if (e->state != GHOST_ENCLAVE_DYING || es->nr_tasks || e->nr_agents)
 		return -E_BUSY;
 	enclave_release_cpus(id);
 	es->state = GHOST_ENCLAVE_FREE;
@@ -122,9 +130,18 @@ static int ctl_task_join(u32 id, u32 tid)
 {
 	const struct core_enclave *e = port_enclave(id);
 	u64 who = WHO(WHO_MEMBER, id, 0);
+	u32 nr = scx_bpf_nr_cpu_ids();
+	u32 cpu;
 
 	if (!e || !id || e->state == GHOST_ENCLAVE_FREE || e->state == GHOST_ENCLAVE_DYING)
 		return -E_NOENT;
+	/* An agent that is scheduled by an agent would wait for itself. */
+	bpf_for(cpu, 0, nr) {
+		const struct core_cpu *c = port_cpu(cpu);
+
+		if (c && c->agent_tid == tid)
+			return -E_PERM;
+	}
 	return bpf_map_update_elem(&ghost_joining, &tid, &who, BPF_ANY);
 }
 

@@ -4,9 +4,12 @@
  * one line of thought each.
  * In: scheduling events. Out: messages; threads on CPUs. Loaded by libghost.
  */
+#include "bpf/ctl.bpf.h"
+#include "bpf/enclave.bpf.h"
 #include "bpf/kernel.bpf.h"
 #include "bpf/maps.bpf.h"
 #include "bpf/port.bpf.h"
+#include "bpf/task.bpf.h"
 
 #include "core/agent.h"
 #include "core/event.h"
@@ -24,11 +27,12 @@ char LICENSE[] SEC("license") = "GPL";
 /*
  * Often enough that no thread waits noticeably for a lost race, seldom enough
  * to cost nothing. A parked agent counts as a waiting thread for the kernel's
- * watchdog (30 s at most): it is run at least once per AGENT_IDLE_NS.
+ * watchdog (30 s at most): it is run at least once per AGENT_IDLE_BEATS.
  */
 #define HEARTBEAT_NS (50 * 1000 * 1000ull)
-#define AGENT_IDLE_NS (1000 * 1000 * 1000ull)
-#define STALL_SCAN 512 /* slots looked at per heartbeat */
+#define AGENT_IDLE_BEATS 20
+/* Slots looked at per heartbeat: each within 6.4 s at the latest. */
+#define SLOT_SCAN(used) (512 + (used) / 128)
 
 /* Why sched_ext gave us up; read by `ghost status`. */
 struct {
@@ -36,71 +40,6 @@ struct {
 	char reason[128];
 	char message[256];
 } ghost_exit;
-
-/*
- * Who a thread is to us travels in its own vtime field, which nothing else
- * uses as long as no DSQ is ordered by it: kind, enclave, and slot or CPU. It
- * is written when the thread enters our class, so leftovers of another
- * scheduler never count.
- */
-enum who_kind {
-	WHO_STRANGER = 0,
-	WHO_MEMBER = 1,
-	WHO_AGENT = 2,
-};
-
-#define WHO(kind, enclave, index) ((u64)(kind) << 56 | (u64)(enclave) << 32 | (u32)(index))
-
-static __always_inline u32 who_kind(u64 who)
-{
-	return who >> 56;
-}
-
-static __always_inline u32 who_enclave(u64 who)
-{
-	return (who >> 32) & (GHOST_ENCLAVES_MAX - 1);
-}
-
-static __always_inline u32 who_index(u64 who)
-{
-	return (u32)who;
-}
-
-/* Make every CPU of @enclave look for work. */
-static void enclave_kick(u32 enclave)
-{
-	u32 nr = scx_bpf_nr_cpu_ids();
-	u32 cpu;
-
-	bpf_for(cpu, 0, nr) {
-		const struct core_cpu *c = port_cpu(cpu);
-
-		if (c && c->enclave == enclave)
-			scx_bpf_kick_cpu(cpu, 0);
-	}
-}
-
-/*
- * The agents of @enclave do not decide any more. What waits in custody is
- * enqueued anew and then belongs to the fallback; parked agents are let go so
- * that their process can notice.
- */
-static void enclave_lose(u32 enclave, u32 reason, u32 arg)
-{
-	struct core_enclave *e = port_enclave(enclave);
-	struct ghost_enclave_status *es = port_enclave_status(enclave);
-
-	if (!e || !es)
-		return;
-	if (port_cmpxchg(&e->state, GHOST_ENCLAVE_ONLINE, GHOST_ENCLAVE_LOST) !=
-	    GHOST_ENCLAVE_ONLINE)
-		return;
-	es->lost_reason = reason;
-	es->lost_arg = arg;
-	es->state = GHOST_ENCLAVE_LOST;
-	scx_bpf_dsq_reenq(DSQ_CUSTODY(enclave), 0);
-	enclave_kick(enclave);
-}
 
 /* --- threads come and go ------------------------------------------------- */
 
@@ -121,14 +60,16 @@ static void agent_bind(struct task_struct *p, u32 enclave, u32 cpu)
 
 	if (!e || !page || !c || c->enclave != enclave || c->agent_tid)
 		return;
-	/* A agent that could leave its CPU would decide for one and sit on another. */
+	/* An agent that could leave its CPU would decide for one and sit on another. */
 	if (p->nr_cpus_allowed != 1 || !bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
 		return;
 	c->agent_tid = p->pid;
 	c->agent_seen = page->agent_seq;
-	c->yielded = CORE_YIELD_NONE;
-	c->parked = 0;
-	c->agent_run_ns = bpf_ktime_get_ns();
+	c->yielded = 0;
+	c->decided = 0;
+	c->txn_due = 0;
+	c->place = CORE_PLACE_NONE;
+	c->beats = 0;
 	page->agent_tid = p->pid;
 	port_fetch_add(&e->nr_agents, 1);
 	scx_bpf_task_set_dsq_vtime(p, WHO(WHO_AGENT, enclave, cpu));
@@ -143,8 +84,8 @@ static void agent_unbind(struct task_struct *p, u32 enclave, u32 cpu)
 	if (!e || !c || c->agent_tid != (u32)p->pid)
 		return;
 	c->agent_tid = 0;
-	c->parked = 0;
-	c->yielded = CORE_YIELD_NONE;
+	c->place = CORE_PLACE_NONE;
+	c->yielded = 0;
 	if (page)
 		page->agent_tid = 0;
 	port_fetch_add(&e->nr_agents, (u32)-1);
@@ -169,6 +110,8 @@ static void task_bind(struct task_struct *p, u32 enclave)
 	st = slot ? port_status(enclave, slot) : NULL;
 	ref = slot ? bpf_map_lookup_elem(&ghost_refs, &slot) : NULL;
 	if (!st || !ref || event_task_join(slot, enclave, p->pid)) {
+		if (slot)
+			slots_give(slot);
 		es->nr_no_slot++;
 		return;
 	}
@@ -240,7 +183,7 @@ void BPF_PROG(ghost_disable, struct task_struct *p)
 		if (old)
 			bpf_task_release(old);
 	}
-	event_task_gone(slot, p->__state & TASK_DEAD);
+	event_task_gone(slot, p->__state & TASK_DEAD, p->se.sum_exec_runtime);
 	scx_bpf_task_set_dsq_vtime(p, 0);
 }
 
@@ -298,33 +241,41 @@ static __always_inline void enqueue_global(struct task_struct *p)
 }
 
 /*
- * An agent is parked only after it called sched_yield(). One that was
- * preempted in the middle of a decision, or woke from a page fault, goes
- * first on its CPU: parking it would lose what it was about to do.
+ * After sched_yield() an agent waits: behind the thread it has just put on
+ * this CPU, since that one's end is an event for it in any case and needs no
+ * dispatch then; or, with nothing to run, in a DSQ of its own until there is
+ * news. One that was preempted in the middle of a decision, or woke from a
+ * page fault, goes first on its CPU: parking it would lose what it was about
+ * to do.
  */
 static __always_inline void enqueue_agent(struct task_struct *p, u32 enclave, u32 cpu)
 {
+	const struct core_enclave *e = port_enclave(enclave);
 	struct ghost_cpu *page = port_cpu_page(enclave, cpu);
 	struct core_cpu *c = port_cpu(cpu);
-	u32 yielded;
 
-	if (c && page && enclave_online(enclave) && c->yielded) {
-		yielded = c->yielded;
-		c->yielded = CORE_YIELD_NONE;
-		c->parked = 1;
+	if (c && page && e && c->yielded && enclave_online(e)) {
+		c->yielded = 0;
+		if (c->decided) {
+			c->decided = 0;
+			c->place = CORE_PLACE_STANDBY;
+			scx_bpf_dsq_insert(p, K_ENUM(scx_dsq_id_flags, SCX_DSQ_LOCAL),
+					   AGENT_SLICE_NS, 0);
+			return;
+		}
+		/* A higher class took the CPU before dispatch looked at its transaction. */
+		c->txn_due = 1;
+		c->place = CORE_PLACE_PARKED;
 		/*
 		 * dispatch looked before this: a message that came in between
-		 * found no parked agent. With a thread on the CPU there will
-		 * be another dispatch; without one this is the last look. A
-		 * READY transaction was not looked at yet (a higher class took
-		 * the CPU): the next dispatch does it.
+		 * found no parked agent, and this is the last look before the
+		 * CPU idles.
 		 */
-		if (yielded == CORE_YIELD_DECIDED || !agent_pending(c, page) ||
-		    port_load_acquire(&page->agent_tid) == 0) {
+		if (!agent_pending(c, page)) {
 			scx_bpf_dsq_insert(p, DSQ_AGENT(cpu), AGENT_SLICE_NS, 0);
 			return;
 		}
-		c->parked = 0;
+		c->place = CORE_PLACE_NONE;
 	}
 	scx_bpf_dsq_insert(p, K_ENUM(scx_dsq_id_flags, SCX_DSQ_LOCAL), AGENT_SLICE_NS,
 			   K_ENUM(scx_enq_flags, SCX_ENQ_HEAD));
@@ -338,6 +289,7 @@ void BPF_PROG(ghost_enqueue, struct task_struct *p, u64 enq_flags)
 	u32 enclave = who_enclave(who);
 	u32 here = scx_bpf_task_cpu(p);
 	struct ghost_enclave_status *es;
+	const struct core_enclave *e;
 	u32 cpu;
 
 	if (who_kind(who) == WHO_AGENT) {
@@ -348,17 +300,19 @@ void BPF_PROG(ghost_enqueue, struct task_struct *p, u64 enq_flags)
 		enqueue_global(p);
 		return;
 	}
-	switch (event_task_enqueue(who_index(who), enqueue_cause(p, enq_flags, here), here)) {
+	switch (event_task_enqueue(who_index(who), enqueue_cause(p, enq_flags, here), here,
+				   p->se.sum_exec_runtime)) {
 	case EVENT_CUSTODY:
 		/* The slice is the transaction's business; 0 would end it at once. */
 		scx_bpf_dsq_insert(p, DSQ_CUSTODY(enclave), FALLBACK_SLICE_NS, 0);
 		return;
 	case EVENT_FALLBACK:
 		scx_bpf_dsq_insert(p, DSQ_FALLBACK(enclave), FALLBACK_SLICE_NS, 0);
+		e = port_enclave(enclave);
 		es = port_enclave_status(enclave);
-		if (!es)
+		if (!e || !es)
 			return;
-		cpu = enclave_idle_cpu(es, who_index(who), here);
+		cpu = enclave_idle_cpu(e, es, who_index(who), here);
 		if (cpu != GHOST_CPU_NONE)
 			scx_bpf_kick_cpu(cpu, 0);
 		return;
@@ -374,17 +328,44 @@ void BPF_PROG(ghost_enqueue, struct task_struct *p, u64 enq_flags)
 static __always_inline bool dispatch_agent(struct core_cpu *c, u32 enclave, u32 cpu,
 					   struct task_struct *prev)
 {
-	if (c->parked) {
-		c->parked = 0;
+	if (c->place == CORE_PLACE_PARKED) {
+		c->place = CORE_PLACE_NONE;
 		return scx_bpf_dsq_move_to_local(DSQ_AGENT(cpu));
 	}
 	if (c->yielded && prev) {
 		/* It is still the current thread: no switch at all. */
-		c->yielded = CORE_YIELD_NONE;
+		c->yielded = 0;
 		scx_bpf_task_set_slice(prev, AGENT_SLICE_NS);
 		return true;
 	}
 	return false;
+}
+
+/* The agents of @enclave decide. Returns false when there is nothing to run yet. */
+static __always_inline bool dispatch_online(struct core_cpu *c, u32 enclave, u32 cpu,
+					    struct task_struct *prev)
+{
+	struct ghost_cpu *page = port_cpu_page(enclave, cpu);
+	u32 state = GHOST_TXN_FREE;
+
+	if (!page)
+		return false;
+	/* Has the agent handed in a decision? In the middle of one it has not. */
+	if (c->yielded || (c->place == CORE_PLACE_PARKED && c->txn_due)) {
+		c->txn_due = 0;
+		state = txn_commit_local(enclave, cpu, c);
+		if (state == GHOST_TXN_COMMITTED) {
+			c->decided = c->yielded;
+			return true;
+		}
+	}
+	/* A refusal is news for the agent, like a message. */
+	if ((state != GHOST_TXN_FREE && state != GHOST_TXN_YIELDED) || agent_pending(c, page))
+		if (dispatch_agent(c, enclave, cpu, prev))
+			return true;
+	if (scx_bpf_dsq_move_to_local(DSQ_FALLBACK(enclave)))
+		return true;
+	return agent_idle(enclave, cpu, c) && dispatch_agent(c, enclave, cpu, prev);
 }
 
 SEC("struct_ops/dispatch")
@@ -392,39 +373,21 @@ void BPF_PROG(ghost_dispatch, s32 cpu, struct task_struct *prev)
 {
 	struct core_cpu *c = port_cpu(cpu);
 	struct ghost_enclave_status *es;
-	struct ghost_cpu *page;
-	u32 enclave, state;
+	const struct core_enclave *e;
+	u32 enclave;
 
 	if (!c || !c->enclave)
 		return;
 	enclave = c->enclave;
-	if (enclave_online(enclave) && c->agent_tid) {
-		page = port_cpu_page(enclave, cpu);
-		if (!page)
-			return;
-		/* Unless the agent is in the middle of a decision: what did it decide? */
-		if (c->parked || c->yielded) {
-			state = txn_commit_local(enclave, cpu, c);
-			if (state == GHOST_TXN_COMMITTED) {
-				if (c->yielded)
-					c->yielded = CORE_YIELD_DECIDED;
-				return;
-			}
-			/* A refusal is news for the agent, like a message. */
-			if ((state != GHOST_TXN_FREE && state != GHOST_TXN_YIELDED) ||
-			    agent_pending(c, page)) {
-				if (dispatch_agent(c, enclave, cpu, prev))
-					return;
-			}
-		}
-		if (scx_bpf_dsq_move_to_local(DSQ_FALLBACK(enclave)))
-			return;
-		if (agent_idle(enclave, cpu, c))
-			dispatch_agent(c, enclave, cpu, prev);
+	e = port_enclave(enclave);
+	if (!e)
+		return;
+	if (enclave_online(e) && c->agent_tid) {
+		dispatch_online(c, enclave, cpu, prev);
 		return;
 	}
 	/* Agents that lost their enclave are let go, to notice it. */
-	if (c->parked && dispatch_agent(c, enclave, cpu, prev))
+	if (dispatch_agent(c, enclave, cpu, prev))
 		return;
 	if (scx_bpf_dsq_move_to_local(DSQ_FALLBACK(enclave)))
 		return;
@@ -451,37 +414,7 @@ void BPF_PROG(ghost_update_idle, s32 cpu, bool idle)
 		cpu_idle_take(es, cpu);
 }
 
-/* --- threads on a CPU ------------------------------------------------------ */
-
-SEC("struct_ops/running")
-void BPF_PROG(ghost_running, struct task_struct *p)
-{
-	u64 who = p->scx.dsq_vtime;
-	u32 cpu = scx_bpf_task_cpu(p);
-	struct core_cpu *c;
-
-	if (who_kind(who) == WHO_MEMBER) {
-		event_task_running(who_index(who), cpu);
-	} else if (who_kind(who) == WHO_AGENT) {
-		c = port_cpu(cpu);
-		if (!c)
-			return;
-		cpu_busy(who_enclave(who), cpu);
-		c->parked = 0;
-		c->yielded = CORE_YIELD_NONE;
-		c->agent_run_ns = bpf_ktime_get_ns();
-		cpu_count(who_enclave(who), cpu, GHOST_NR_AGENT_RUNS);
-	}
-}
-
-SEC("struct_ops/stopping")
-void BPF_PROG(ghost_stopping, struct task_struct *p, bool runnable)
-{
-	u64 who = p->scx.dsq_vtime;
-
-	if (who_kind(who) == WHO_MEMBER)
-		event_task_stopping(who_index(who), scx_bpf_task_cpu(p), p->se.sum_exec_runtime);
-}
+/* --- threads leave a CPU ------------------------------------------------------ */
 
 SEC("struct_ops/yield")
 bool BPF_PROG(ghost_yield, struct task_struct *from, struct task_struct *to)
@@ -493,8 +426,10 @@ bool BPF_PROG(ghost_yield, struct task_struct *from, struct task_struct *to)
 		event_task_yield(who_index(who));
 	} else if (who_kind(who) == WHO_AGENT) {
 		c = port_cpu(who_index(who));
-		if (c)
-			c->yielded = CORE_YIELD_CALLED;
+		if (c) {
+			c->yielded = 1;
+			c->nr_yields++;
+		}
 	}
 	scx_bpf_task_set_slice(from, 0);
 	return false;
@@ -508,7 +443,7 @@ void BPF_PROG(ghost_quiescent, struct task_struct *p, u64 deq_flags)
 	/* Only sleep is an event; the rest are changes that put the thread back. */
 	if (who_kind(who) == WHO_MEMBER && (deq_flags & K_ENUM(scx_deq_flags, SCX_DEQ_SLEEP)) &&
 	    !(p->__state & TASK_DEAD))
-		event_task_blocked(who_index(who));
+		event_task_blocked(who_index(who), scx_bpf_task_cpu(p), p->se.sum_exec_runtime);
 }
 
 SEC("struct_ops/set_cpumask")
@@ -550,7 +485,7 @@ void BPF_PROG(ghost_set_weight, struct task_struct *p, u32 weight)
 	if (st->nice == nice)
 		return;
 	st->nice = nice;
-	event_task_priority(who_index(who), nice);
+	event_task_priority(who_index(who));
 }
 
 /* Present so that CPU hot-plug does not eject us; the kernel moves the threads. */
@@ -566,23 +501,29 @@ void BPF_PROG(ghost_cpu_offline, s32 cpu)
 
 /* --- heartbeat ------------------------------------------------------------- */
 
-/* A CPU whose agent has been parked for long: let it run, whatever runs there. */
-static __always_inline void heartbeat_cpu(u32 cpu, u64 now)
+/* A CPU whose agent has been waiting for long: let it run, whatever runs there. */
+static __always_inline void heartbeat_cpu(u32 cpu)
 {
 	struct core_cpu *c = port_cpu(cpu);
 	struct ghost_enclave_status *es;
 
-	if (!c || !c->enclave || !c->agent_tid || !c->parked)
+	if (!c || !c->enclave || !c->agent_tid || c->place == CORE_PLACE_NONE)
 		return;
-	if (now - c->agent_run_ns < AGENT_IDLE_NS || !enclave_online(c->enclave))
+	if (c->beat_yields != c->nr_yields) {
+		c->beat_yields = c->nr_yields;
+		c->beats = 0;
 		return;
+	}
+	if (++c->beats < AGENT_IDLE_BEATS)
+		return;
+	c->beats = 0;
 	es = port_enclave_status(c->enclave);
 	if (!es)
 		return;
 	agent_advance(c->enclave, cpu, 0);
 	if (cpu_idle_take(es, cpu)) {
 		scx_bpf_kick_cpu(cpu, 0);
-	} else if (c->running) {
+	} else {
 		c->kicked = 1;
 		scx_bpf_kick_cpu(cpu, K_ENUM(scx_kick_flags, SCX_KICK_PREEMPT));
 	}
@@ -601,13 +542,25 @@ static __always_inline void heartbeat_enclave(u32 enclave)
 		enclave_kick(enclave);
 }
 
-/* Has a runnable thread waited too long? Then its agents are not worth their enclave. */
+/*
+ * Has a runnable thread waited too long? Then its agents are not worth their
+ * enclave. Also the name, which exec changes without telling anyone.
+ */
 static __always_inline void heartbeat_slot(u32 slot, u64 now)
 {
+	struct task_ref *ref = bpf_map_lookup_elem(&ghost_refs, &slot);
 	const struct core_task *t = port_task(slot);
 	const struct core_enclave *e;
+	struct task_struct *p;
+	struct ghost_status *st;
 
-	if (!t || t->state != CORE_TASK_CUSTODY)
+	if (!t || !ref || t->state == CORE_TASK_ABSENT)
+		return;
+	p = ref->task;
+	st = port_status(t->enclave, slot);
+	if (p && st)
+		bpf_probe_read_kernel_str(st->comm, sizeof(st->comm), p->comm);
+	if (t->state != CORE_TASK_CUSTODY)
 		return;
 	e = port_enclave(t->enclave);
 	if (e && e->stall_ns && now > t->custody_ns && now - t->custody_ns > e->stall_ns)
@@ -622,12 +575,13 @@ static int heartbeat(void *map, int *key, struct heartbeat *h)
 	u32 i, slot;
 
 	bpf_for(i, 0, nr)
-		heartbeat_cpu(i, now);
+		heartbeat_cpu(i);
 	bpf_for(i, 1, GHOST_ENCLAVES_MAX)
 		heartbeat_enclave(i);
 	if (s) {
 		slot = s->scan;
-		bpf_for(i, 0, STALL_SCAN) {
+		nr = SLOT_SCAN(s->used);
+		bpf_for(i, 0, nr) {
 			if (slot >= s->used)
 				slot = 0;
 			heartbeat_slot(slot, now);
@@ -686,8 +640,6 @@ struct sched_ext_ops ghost_ops = {
 	.select_cpu = (void *)ghost_select_cpu,
 	.enqueue = (void *)ghost_enqueue,
 	.dispatch = (void *)ghost_dispatch,
-	.running = (void *)ghost_running,
-	.stopping = (void *)ghost_stopping,
 	.quiescent = (void *)ghost_quiescent,
 	.yield = (void *)ghost_yield,
 	.set_weight = (void *)ghost_set_weight,
@@ -702,5 +654,3 @@ struct sched_ext_ops ghost_ops = {
 	.timeout_ms = 30000,
 	.name = "ghost",
 };
-
-#include "bpf/ctl.bpf.h"

@@ -161,17 +161,10 @@ static __always_inline bool task_allowed(const struct task_struct *p, u32 cpu)
 static __always_inline int port_task_allowed(u32 slot, u32 cpu)
 {
 	struct task_ref *ref = bpf_map_lookup_elem(&ghost_refs, &slot);
-	struct task_struct *p;
-	int ok = 0;
+	struct task_struct *p = ref ? ref->task : NULL;
 
-	if (!ref)
-		return 0;
-	bpf_rcu_read_lock();
-	p = ref->task;
-	if (p)
-		ok = task_allowed(p, cpu);
-	bpf_rcu_read_unlock();
-	return ok;
+	/* Callers are not sleepable: the pointer is protected by RCU as it is. */
+	return p && task_allowed(p, cpu);
 }
 
 struct port_custody {
@@ -191,23 +184,16 @@ static __always_inline int port_custody_open(struct port_custody *c, u32 enclave
 static __always_inline int port_custody_move(struct port_custody *c, u32 slot, u64 slice_ns)
 {
 	struct task_ref *ref = bpf_map_lookup_elem(&ghost_refs, &slot);
-	struct task_struct *p;
+	struct task_struct *p = ref ? ref->task : NULL;
 	u64 flags = 0;
-	int moved = 0;
 
-	if (!ref)
+	if (!p)
 		return 0;
 	/* So that a thread preempted by a higher class comes back to us at once. */
 	if (K_HAS_ENUM(scx_enq_flags, SCX_ENQ_IMMED))
 		flags = K_ENUM(scx_enq_flags, SCX_ENQ_IMMED);
-	bpf_rcu_read_lock();
-	p = ref->task;
-	if (p) {
-		scx_bpf_dsq_move_set_slice(&c->it, slice_ns);
-		moved = scx_bpf_dsq_move(&c->it, p, K_ENUM(scx_dsq_id_flags, SCX_DSQ_LOCAL), flags);
-	}
-	bpf_rcu_read_unlock();
-	return moved;
+	scx_bpf_dsq_move_set_slice(&c->it, slice_ns);
+	return scx_bpf_dsq_move(&c->it, p, K_ENUM(scx_dsq_id_flags, SCX_DSQ_LOCAL), flags);
 }
 
 static __always_inline void port_custody_close(struct port_custody *c)

@@ -35,15 +35,6 @@ static int cpu_idle_take(struct ghost_enclave_status *e, __u32 cpu)
 	return !!(port_fetch_and64(word, ~bit) & bit);
 }
 
-/* @cpu has found work after all: whoever looks for an idle one must not find it. */
-static void cpu_busy(__u32 enclave, __u32 cpu)
-{
-	struct ghost_enclave_status *e = port_enclave_status(enclave);
-
-	if (e)
-		cpu_idle_take(e, cpu);
-}
-
 /* Does @cpu's agent have something it has not seen? */
 static int agent_pending(const struct core_cpu *c, const struct ghost_cpu *page)
 {
@@ -85,17 +76,19 @@ static void agent_ping(__u32 enclave, __u32 cpu)
 
 /*
  * An idle CPU of the enclave on which the thread in @slot may run, taken from
- * the idle set; or GHOST_CPU_NONE. Looks at each word once, starting at the
- * one of @near.
+ * the idle set; or GHOST_CPU_NONE. Starts at the word of @near.
  */
-static __u32 enclave_idle_cpu(struct ghost_enclave_status *e, __u32 slot, __u32 near)
+static __u32 enclave_idle_cpu(const struct core_enclave *e, struct ghost_enclave_status *es,
+			      __u32 slot, __u32 near)
 {
-	__u32 i, w, cpu;
+	__u32 i, w, cpu, nr = e->nr_words;
 	__u64 word;
 
 	for (i = 0; i < GHOST_CPU_WORDS; i++) {
-		w = (near / 64 + i) % GHOST_CPU_WORDS;
-		word = *(volatile __u64 *)&e->idle[w];
+		if (i >= nr)
+			break;
+		w = (near / 64 + i) % nr % GHOST_CPU_WORDS;
+		word = *(volatile __u64 *)&es->idle[w];
 		if (!word)
 			continue;
 		cpu = w * 64 + __builtin_ctzll(word);
@@ -108,36 +101,39 @@ static __u32 enclave_idle_cpu(struct ghost_enclave_status *e, __u32 slot, __u32 
 			if (!port_task_allowed(slot, cpu))
 				continue;
 		}
-		if (cpu_idle_take(e, cpu))
+		if (cpu_idle_take(es, cpu))
 			return cpu;
 	}
 	return GHOST_CPU_NONE;
 }
 
 /*
- * A thread became runnable and its message is in @queue's ring. Its agent
- * runs when that CPU has nothing better to do ("lazy"). If the CPU is idle it
- * is woken; if it is busy, an idle CPU's agent is woken to help out.
+ * A thread became runnable and its message is in the queue of @t->queue. That
+ * agent runs when its CPU has nothing better to do ("lazy"). If the CPU is
+ * idle it is woken; if it is busy, an idle CPU's agent is woken to help out.
  * @here: the run queue on which the thread was enqueued; an idle @here is
  * woken by the kernel itself.
  */
-static void agent_wake(__u32 enclave, __u32 queue, __u32 slot, __u32 here)
+static void agent_wake(const struct core_enclave *e, const struct core_task *t, __u32 slot,
+		       __u32 here)
 {
-	struct ghost_enclave_status *e = port_enclave_status(enclave);
+	struct ghost_enclave_status *es = port_enclave_status(t->enclave);
 	__u32 cpu;
 
-	if (!e)
+	if (!es)
 		return;
-	if (cpu_idle_take(e, queue)) {
-		if (queue != here)
-			agent_kick(enclave, queue);
+	if (cpu_idle_take(es, t->queue)) {
+		if (t->queue != here)
+			agent_kick(t->enclave, t->queue);
 		return;
 	}
-	cpu = enclave_idle_cpu(e, slot, queue);
+	if (t->flags & CORE_TASK_PINNED)
+		return;
+	cpu = enclave_idle_cpu(e, es, slot, t->queue);
 	if (cpu == GHOST_CPU_NONE)
 		return;
-	agent_advance(enclave, cpu, queue + 1);
-	agent_kick(enclave, cpu);
+	agent_advance(t->enclave, cpu, t->queue + 1);
+	agent_kick(t->enclave, cpu);
 }
 
 /*
@@ -154,7 +150,7 @@ static int agent_idle(__u32 enclave, __u32 cpu, const struct core_cpu *c)
 	if (!e || !page)
 		return 0;
 	cpu_idle_set(e, cpu);
-	if (!c->parked || !agent_pending(c, page))
+	if (c->place != CORE_PLACE_PARKED || !agent_pending(c, page))
 		return 0;
 	return cpu_idle_take(e, cpu);
 }

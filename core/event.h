@@ -26,18 +26,8 @@ enum event_cause {
 	EVENT_SLICE,   /* its slice is used up, or it was kicked off */
 	EVENT_CLASS,   /* a higher class took the CPU while it ran */
 	EVENT_LATCH,   /* it was committed and lost the CPU before it ran */
-	EVENT_RESTORE, /* it was taken off the queue and put back unchanged */
+	EVENT_RESTORE, /* it was taken off the queue or the CPU and put back unchanged */
 };
-
-static int task_outside(const struct ghost_status *st, const struct core_enclave *e)
-{
-	int i;
-
-	for (i = 0; i < GHOST_CPU_WORDS; i++)
-		if (st->cpus[i] & e->cpus[i])
-			return 0;
-	return 1;
-}
 
 static int cpu_in(const __u64 *cpus, __u32 cpu)
 {
@@ -82,54 +72,92 @@ static int event_task_join(__u32 slot, __u32 enclave, __u32 tid)
 	struct core_task *t = port_task(slot);
 	struct core_enclave *e = port_enclave(enclave);
 	struct ghost_status *st = port_status(enclave, slot);
+	struct ghost_enclave_status *es = port_enclave_status(enclave);
 	struct core_slots *s = port_slots();
 
-	if (!t || !e || !st || !s)
+	if (!t || !e || !st || !es || !s)
 		return -1;
 	t->queue = event_first_queue(t, e, enclave);
 	t->enclave = enclave;
 	t->state = CORE_TASK_NEW;
 	t->flags = 0;
 	t->tid = tid;
-	t->cpu = t->queue;
 	t->gtid = (__u64)port_fetch_add(&s->next_gen, 1) << 32 | tid;
 	t->seq++;
 	st->gtid = t->gtid;
 	st->tid = tid;
-	st->cpu = t->cpu;
+	st->cpu = t->queue;
+	st->queue = t->queue;
 	st->runtime_ns = 0;
 	st->switch_ns = 0;
-	port_fetch_add(&e->nr_tasks, 1);
+	port_fetch_add(&es->nr_tasks, 1);
+	cpu_count(enclave, port_this_cpu(), GHOST_NR_TASKS);
 	return 0;
 }
 
-/* The status record is filled. @runnable: an enqueue follows and makes TASK_NEW. */
+/* How much choice does its affinity leave the agents? */
+static void event_choice(struct core_task *t, const struct ghost_status *st,
+			 const struct core_enclave *e)
+{
+	__u64 both, seen = 0, more = 0;
+	int i;
+
+	for (i = 0; i < GHOST_CPU_WORDS; i++) {
+		both = st->cpus[i] & e->cpus[i];
+		more |= both & (both - 1);
+		if (seen)
+			more |= both;
+		seen |= both;
+	}
+	t->flags &= ~(CORE_TASK_OUTSIDE | CORE_TASK_PINNED);
+	if (!seen)
+		t->flags |= CORE_TASK_OUTSIDE;
+	else if (!more)
+		t->flags |= CORE_TASK_PINNED;
+}
+
+/*
+ * The status record is filled. @enqueue_follows: the thread is runnable and
+ * its enqueue makes TASK_NEW; otherwise it sleeps and this does.
+ */
 static void event_task_bound(__u32 slot, int enqueue_follows)
 {
+	struct ghost_msg m = { .type = GHOST_MSG_TASK_NEW, .slot = slot };
 	struct core_task *t = port_task(slot);
 	struct ghost_enclave_status *es;
-	struct ghost_msg m = { .type = GHOST_MSG_TASK_NEW };
 	struct core_slots *s = port_slots();
+	struct core_enclave *e;
 	struct ghost_status *st;
+	__u32 nr, used;
+	int i;
 
 	if (!t || !s)
 		return;
+	e = port_enclave(t->enclave);
 	es = port_enclave_status(t->enclave);
 	st = port_status(t->enclave, slot);
-	if (!es || !st)
+	if (!e || !es || !st)
 		return;
-	es->nr_slots = s->used;
-	m.nice = st->nice;
-	m.cpu = t->cpu;
+	/* Only ever up: two may join at once. */
+	for (i = 0; i < SLOTS_TRIES; i++) {
+		nr = port_load_acquire(&es->nr_slots);
+		used = port_load_acquire(&s->used);
+		if (nr >= used || port_cmpxchg(&es->nr_slots, nr, used) == nr)
+			break;
+	}
+	event_choice(t, st, e);
 	if (enqueue_follows) {
-		status_publish(t, slot);
+		status_publish(t, st);
 		return;
 	}
 	t->state = CORE_TASK_BLOCKED;
-	msg_send(t, slot, &m);
+	m.time_ns = port_now_ns();
+	m.nice = st->nice;
+	m.cpu = st->cpu;
+	msg_send(e, t, st, &m);
 }
 
-static int event_reason(int cause)
+static __u32 event_reason(int cause)
 {
 	if (cause == EVENT_CLASS)
 		return GHOST_PREEMPT_CLASS;
@@ -142,18 +170,19 @@ static int event_reason(int cause)
 
 /*
  * The thread in @slot is runnable and must wait somewhere; @here is the CPU
- * of its run queue. Makes TASK_NEW, TASK_WAKEUP, TASK_YIELD or TASK_PREEMPT,
- * whichever the state asks for. The message is visible before the thread has
- * reached its place: a commit that comes in between finds GHOST_TXN_AGAIN.
+ * of its run queue, @runtime_ns what it has consumed in its life. Makes
+ * TASK_NEW, TASK_WAKEUP, TASK_YIELD or TASK_PREEMPT, whichever the state asks
+ * for. The message is visible before the thread has reached its place: a
+ * commit that comes in between finds GHOST_TXN_AGAIN.
  */
-static int event_task_enqueue(__u32 slot, int cause, __u32 here)
+static int event_task_enqueue(__u32 slot, int cause, __u32 here, __u64 runtime_ns)
 {
+	struct ghost_msg m = { .slot = slot, .cpu = here };
 	struct core_task *t = port_task(slot);
-	struct ghost_msg m = { .cpu = here };
-	const struct core_enclave *e;
+	struct core_enclave *e;
 	struct ghost_status *st;
+	int verdict, wake;
 	__u32 before;
-	int verdict;
 
 	if (!t)
 		return EVENT_GLOBAL;
@@ -163,25 +192,30 @@ static int event_task_enqueue(__u32 slot, int cause, __u32 here)
 		return EVENT_GLOBAL;
 
 	before = t->state;
-	if (task_outside(st, e))
+	if (t->flags & CORE_TASK_OUTSIDE)
 		verdict = EVENT_GLOBAL;
-	else if (port_load_acquire(&e->state) == GHOST_ENCLAVE_ONLINE)
+	else if (enclave_online(e))
 		verdict = EVENT_CUSTODY;
 	else
 		verdict = EVENT_FALLBACK;
-
-	t->custody_ns = port_now_ns();
 	t->state = verdict == EVENT_CUSTODY ? CORE_TASK_CUSTODY : CORE_TASK_FALLBACK;
+	st->runtime_ns = runtime_ns;
+	m.time_ns = port_now_ns();
+	t->custody_ns = m.time_ns;
 
+	/* A thread put back by its own CPU meets that CPU's agent next anyway. */
+	wake = t->queue != here || cause == EVENT_CLASS || cause == EVENT_LATCH;
 	switch (before) {
 	case CORE_TASK_NEW:
 		m.type = GHOST_MSG_TASK_NEW;
 		m.nice = st->nice;
-		m.flags = verdict == EVENT_CUSTODY ? GHOST_MSG_RUNNABLE : 0;
+		m.flags = GHOST_MSG_RUNNABLE;
+		wake = 1;
 		break;
 	case CORE_TASK_BLOCKED:
 		m.type = GHOST_MSG_TASK_WAKEUP;
-		m.cpu = t->cpu;
+		m.cpu = st->cpu;
+		wake = 1;
 		break;
 	case CORE_TASK_CUSTODY:
 		/*
@@ -189,20 +223,26 @@ static int event_task_enqueue(__u32 slot, int cause, __u32 here)
 		 * moved to another run queue): the change itself made the
 		 * message, if there is anything to tell.
 		 */
-		if (verdict == EVENT_CUSTODY) {
-			agent_wake(t->enclave, t->queue, slot, GHOST_CPU_NONE);
+		if (verdict == EVENT_CUSTODY &&
+		    (ghost_status_flags(st->word) & GHOST_STATUS_RUNNABLE)) {
+			agent_wake(e, t, slot, GHOST_CPU_NONE);
 			return verdict;
 		}
-		t->seq++;
-		status_publish(t, slot);
-		return verdict;
+		/*
+		 * A commit had claimed it when the change was told, and found
+		 * it gone when it wanted to move it: that one is lost.
+		 */
+		m.type = GHOST_MSG_TASK_PREEMPT;
+		m.reason = GHOST_PREEMPT_LATCH;
+		wake = 1;
+		break;
 	default:
+		st->cpu = here;
 		if (t->flags & CORE_TASK_YIELDED) {
 			m.type = GHOST_MSG_TASK_YIELD;
 		} else {
 			m.type = GHOST_MSG_TASK_PREEMPT;
-			m.reason = before == CORE_TASK_LATCHED ? (__u32)GHOST_PREEMPT_LATCH :
-								 (__u32)event_reason(cause);
+			m.reason = event_reason(cause);
 		}
 		break;
 	}
@@ -210,64 +250,14 @@ static int event_task_enqueue(__u32 slot, int cause, __u32 here)
 	if (verdict != EVENT_CUSTODY) {
 		/* The agent, if there is one, cannot run it: nothing to tell but the table. */
 		t->seq++;
-		status_publish(t, slot);
+		status_publish(t, st);
+		cpu_count(t->enclave, here, GHOST_NR_FALLBACKS);
 		return verdict;
 	}
-	msg_send(t, slot, &m);
-	/* A thread put back by its own CPU meets that CPU's agent next anyway. */
-	if (before == CORE_TASK_BLOCKED || before == CORE_TASK_NEW || cause == EVENT_CLASS ||
-	    cause == EVENT_LATCH || t->queue != here)
-		agent_wake(t->enclave, t->queue, slot, here);
+	msg_send(e, t, st, &m);
+	if (wake)
+		agent_wake(e, t, slot, here);
 	return verdict;
-}
-
-/* It starts to run on @cpu. */
-static void event_task_running(__u32 slot, __u32 cpu)
-{
-	struct core_task *t = port_task(slot);
-	struct core_cpu *c = port_cpu(cpu);
-	struct ghost_status *st;
-
-	if (!t || !c)
-		return;
-	st = port_status(t->enclave, slot);
-	if (!st)
-		return;
-	cpu_busy(t->enclave, cpu);
-	c->running = slot;
-	t->cpu = cpu;
-	st->cpu = cpu;
-	st->switch_ns = port_now_ns();
-	if (t->state == CORE_TASK_LATCHED) {
-		t->state = CORE_TASK_RUNNING;
-		/* No message, no new number: who committed it knows. */
-		status_publish(t, slot);
-		cpu_count(t->enclave, cpu, GHOST_NR_SWITCHES);
-	} else if (t->state == CORE_TASK_FALLBACK) {
-		cpu_count(t->enclave, cpu, GHOST_NR_FALLBACKS);
-	} else if (t->state != CORE_TASK_RUNNING && t->state != CORE_TASK_NEW) {
-		/* Put on a CPU behind our back (bypass, hotplug): the next enqueue reports it. */
-		t->state = CORE_TASK_FALLBACK;
-		t->seq++;
-		status_publish(t, slot);
-		cpu_count(t->enclave, cpu, GHOST_NR_FALLBACKS);
-	}
-}
-
-/* It stops running on @cpu, having consumed @runtime_ns in its life. */
-static void event_task_stopping(__u32 slot, __u32 cpu, __u64 runtime_ns)
-{
-	struct core_task *t = port_task(slot);
-	struct core_cpu *c = port_cpu(cpu);
-	struct ghost_status *st;
-
-	if (!t || !c)
-		return;
-	st = port_status(t->enclave, slot);
-	if (!st)
-		return;
-	st->runtime_ns = runtime_ns;
-	c->running = 0;
 }
 
 static void event_task_yield(__u32 slot)
@@ -278,66 +268,93 @@ static void event_task_yield(__u32 slot)
 		t->flags |= CORE_TASK_YIELDED;
 }
 
-/* It went to sleep. */
-static void event_task_blocked(__u32 slot)
+/* It went to sleep on @here, having consumed @runtime_ns in its life. */
+static void event_task_blocked(__u32 slot, __u32 here, __u64 runtime_ns)
 {
+	struct ghost_msg m = { .type = GHOST_MSG_TASK_BLOCKED, .slot = slot, .cpu = here };
 	struct core_task *t = port_task(slot);
-	struct ghost_msg m = { .type = GHOST_MSG_TASK_BLOCKED };
-	int joined;
+	struct core_enclave *e;
+	struct ghost_status *st;
 
 	if (!t || t->state == CORE_TASK_BLOCKED || t->state == CORE_TASK_ABSENT)
 		return;
+	e = port_enclave(t->enclave);
+	st = port_status(t->enclave, slot);
+	if (!e || !st)
+		return;
 	/* A thread that blocks before its TASK_NEW: that one then says "not runnable". */
-	joined = t->state == CORE_TASK_NEW;
-	if (joined)
+	if (t->state == CORE_TASK_NEW) {
 		m.type = GHOST_MSG_TASK_NEW;
-	m.cpu = t->cpu;
+		m.nice = st->nice;
+	}
 	t->state = CORE_TASK_BLOCKED;
 	t->flags &= ~CORE_TASK_YIELDED;
-	msg_send(t, slot, &m);
+	st->cpu = here;
+	st->runtime_ns = runtime_ns;
+	m.time_ns = port_now_ns();
+	msg_send(e, t, st, &m);
+}
+
+/* Something about it changed; @type says what. Not told before its TASK_NEW. */
+static void event_task_changed(__u32 slot, __u32 type)
+{
+	struct ghost_msg m = { .type = type, .slot = slot };
+	struct core_task *t = port_task(slot);
+	struct core_enclave *e;
+	struct ghost_status *st;
+
+	if (!t || t->state == CORE_TASK_ABSENT)
+		return;
+	e = port_enclave(t->enclave);
+	st = port_status(t->enclave, slot);
+	if (!e || !st)
+		return;
+	if (type == GHOST_MSG_TASK_AFFINITY_CHANGED)
+		event_choice(t, st, e);
+	if (t->state == CORE_TASK_NEW)
+		return;
+	m.cpu = st->cpu;
+	m.nice = st->nice;
+	m.time_ns = port_now_ns();
+	msg_send(e, t, st, &m);
 }
 
 /* Its affinity changed; the caller has written the new mask to the status record. */
 static void event_task_affinity(__u32 slot)
 {
-	struct core_task *t = port_task(slot);
-	struct ghost_msg m = { .type = GHOST_MSG_TASK_AFFINITY_CHANGED };
-
-	if (!t || t->state == CORE_TASK_NEW || t->state == CORE_TASK_ABSENT)
-		return;
-	m.cpu = t->cpu;
-	msg_send(t, slot, &m);
+	event_task_changed(slot, GHOST_MSG_TASK_AFFINITY_CHANGED);
 }
 
-/* Its nice value changed. */
-static void event_task_priority(__u32 slot, __s32 nice)
+/* Its nice value changed; the caller has written it to the status record. */
+static void event_task_priority(__u32 slot)
 {
-	struct core_task *t = port_task(slot);
-	struct ghost_msg m = { .type = GHOST_MSG_TASK_PRIORITY_CHANGED, .nice = nice };
-
-	if (!t || t->state == CORE_TASK_NEW || t->state == CORE_TASK_ABSENT)
-		return;
-	m.cpu = t->cpu;
-	msg_send(t, slot, &m);
+	event_task_changed(slot, GHOST_MSG_TASK_PRIORITY_CHANGED);
 }
 
 /* It died, or left for another class: the slot is free again. */
-static void event_task_gone(__u32 slot, int dead)
+static void event_task_gone(__u32 slot, int dead, __u64 runtime_ns)
 {
+	struct ghost_msg m = { .type = GHOST_MSG_TASK_DEPARTED, .slot = slot };
 	struct core_task *t = port_task(slot);
-	struct ghost_msg m = { .type = GHOST_MSG_TASK_DEPARTED };
+	struct ghost_enclave_status *es;
 	struct core_enclave *e;
+	struct ghost_status *st;
 
 	if (!t || t->state == CORE_TASK_ABSENT)
 		return;
+	e = port_enclave(t->enclave);
+	es = port_enclave_status(t->enclave);
+	st = port_status(t->enclave, slot);
+	if (!e || !es || !st)
+		return;
 	if (dead)
 		m.type = GHOST_MSG_TASK_DEAD;
-	m.cpu = t->cpu;
 	t->state = CORE_TASK_ABSENT;
-	msg_send(t, slot, &m);
-	e = port_enclave(t->enclave);
-	if (e)
-		port_fetch_add(&e->nr_tasks, (__u32)-1);
+	st->runtime_ns = runtime_ns;
+	m.cpu = st->cpu;
+	m.time_ns = port_now_ns();
+	msg_send(e, t, st, &m);
+	port_fetch_add(&es->nr_tasks, (__u32)-1);
 	slots_give(slot);
 }
 

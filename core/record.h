@@ -12,11 +12,13 @@
 #include "abi/limits.h"
 
 /*
- *	ABSENT -> NEW -> BLOCKED <-> CUSTODY -> LATCHED -> RUNNING -> ...
+ *	ABSENT -> NEW -> BLOCKED <-> CUSTODY -> LATCHED -> BLOCKED, CUSTODY ...
  *
- * FALLBACK is runnable or running without a commit. All transitions are made
- * by events under the thread's run-queue lock, except CUSTODY -> LATCHED,
- * which a commit makes with compare-exchange.
+ * LATCHED is on a CPU's queue by a commit, or runs; sched_ext would tell the
+ * two apart at the price of one more callback per switch. FALLBACK is
+ * runnable or running without a commit. All transitions are made by events
+ * under the thread's run-queue lock, except CUSTODY -> LATCHED, which a commit
+ * makes with compare-exchange.
  */
 enum core_task_state {
 	CORE_TASK_ABSENT = 0,
@@ -24,12 +26,13 @@ enum core_task_state {
 	CORE_TASK_BLOCKED,
 	CORE_TASK_CUSTODY,
 	CORE_TASK_LATCHED,
-	CORE_TASK_RUNNING,
 	CORE_TASK_FALLBACK,
 };
 
 /* core_task.flags */
 #define CORE_TASK_YIELDED 0x1 /* it called sched_yield() and has not been put back yet */
+#define CORE_TASK_OUTSIDE 0x2 /* its affinity has no CPU of the enclave */
+#define CORE_TASK_PINNED 0x4  /* its affinity has one CPU of the enclave: nobody else can help */
 
 struct core_task {
 	__u32 state;
@@ -47,24 +50,27 @@ struct core_task {
 
 _Static_assert(sizeof(struct core_task) == 64, "one cache line");
 
-/* How far an agent is on its way from sched_yield() to its parking place. */
-enum core_yield {
-	CORE_YIELD_NONE = 0,
-	CORE_YIELD_CALLED,  /* it wants to give the CPU up */
-	CORE_YIELD_DECIDED, /* and its transaction put a thread there */
+/* Where an agent waits. */
+enum core_place {
+	CORE_PLACE_NONE = 0, /* nowhere: it runs, sleeps, or lost its CPU to a higher class */
+	CORE_PLACE_STANDBY,  /* on its CPU's queue, behind the thread it committed */
+	CORE_PLACE_PARKED,   /* in its own DSQ: it had nothing to run */
 };
 
 struct core_cpu {
-	__u32 enclave;	  /* owner of this CPU; changed only by admin requests */
-	__u32 agent_tid;  /* its agent; 0: none */
-	__u32 agent_seen; /* agent_seq when the agent last gave the CPU up */
-	__u32 yielded;	  /* enum core_yield */
-	__u32 parked;	  /* the agent waits in its own DSQ */
-	__u32 running;	  /* slot of the thread on this CPU */
-	__u32 kicked;	  /* the kernel side itself moved the running thread off */
+	__u32 enclave;	   /* owner of this CPU; changed only by admin requests */
+	__u32 agent_tid;   /* its agent; 0: none */
+	__u32 agent_seen;  /* agent_seq when the agent last gave the CPU up */
+	__u32 yielded;	   /* the agent called sched_yield() and has not been put back */
+	__u32 decided;	   /* and its transaction put a thread there */
+	__u32 place;	   /* enum core_place */
+	__u32 txn_due;	   /* it was parked before its transaction was looked at */
+	__u32 kicked;	   /* the kernel side itself moved the running thread off */
+	__u32 nr_yields;   /* times the agent gave the CPU up */
+	__u32 beat_yields; /* of them, at the last heartbeat that saw a change */
+	__u32 beats;	   /* heartbeats since */
 	__u32 pad0;
-	__u64 agent_run_ns; /* when the agent last ran */
-	__u64 pad[3];
+	__u64 pad[2];
 };
 
 _Static_assert(sizeof(struct core_cpu) == 64, "one cache line");
@@ -73,8 +79,8 @@ struct core_enclave {
 	__u32 state; /* enum ghost_enclave_state */
 	__u32 nr_cpus;
 	__u32 nr_agents;
-	__u32 nr_tasks;
 	__u32 next_cpu; /* where the next thread without a queue goes */
+	__u32 nr_words; /* words of a CPU mask that can have a CPU of this enclave */
 	__u32 pad0;
 	__u64 stall_ns;
 	__u64 pad1[4];

@@ -16,8 +16,6 @@ static __u32 txn_refuse_state(__u32 state)
 {
 	switch (state) {
 	case CORE_TASK_LATCHED:
-	case CORE_TASK_RUNNING:
-		return GHOST_TXN_ON_CPU;
 	case CORE_TASK_FALLBACK:
 		return GHOST_TXN_ON_CPU;
 	case CORE_TASK_ABSENT:
@@ -36,6 +34,7 @@ static __u32 txn_move(__u32 enclave, __u32 cpu, const struct ghost_txn *txn,
 		      struct port_custody *custody)
 {
 	struct core_task *t = port_task(txn->slot);
+	struct ghost_status *st;
 	__u32 state;
 
 	if (!t || !txn->slot)
@@ -65,7 +64,22 @@ static __u32 txn_move(__u32 enclave, __u32 cpu, const struct ghost_txn *txn,
 	 * have been read, or the sequence number would not have fitted.
 	 */
 	t->queue = cpu;
+	st = port_status(enclave, txn->slot);
+	if (st) {
+		st->queue = cpu;
+		st->cpu = cpu;
+		/* No message, no new number: who committed it knows. */
+		status_publish(t, st);
+	}
 	return GHOST_TXN_COMMITTED;
+}
+
+static void txn_ping(__u32 enclave, __u32 cpu)
+{
+	const struct core_cpu *c = port_cpu(cpu);
+
+	if (c && c->enclave == enclave)
+		agent_ping(enclave, cpu);
 }
 
 /*
@@ -108,12 +122,8 @@ static __u32 txn_commit_local(__u32 enclave, __u32 cpu, struct core_cpu *c)
 
 	if (state == GHOST_TXN_COMMITTED || state == GHOST_TXN_YIELDED)
 		c->agent_seen = txn.agent_seq;
-	if (txn.ping_cpu != GHOST_CPU_NONE) {
-		const struct core_cpu *other = port_cpu(txn.ping_cpu);
-
-		if (other && other->enclave == enclave)
-			agent_ping(enclave, txn.ping_cpu);
-	}
+	if (txn.ping_cpu != GHOST_CPU_NONE)
+		txn_ping(enclave, txn.ping_cpu);
 	if (state < GHOST_TXN_NR_STATES)
 		page->nr_txn[state & 15]++;
 	port_store_release(&rw->txn.state, state);

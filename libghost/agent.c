@@ -162,14 +162,25 @@ static void task_meet(struct ghost_agent *a, struct ghost_task *t, uint32_t slot
 		p->task_new(a, t, runnable);
 }
 
-/* A change while the thread waits: if it was picked meanwhile, that pick is stale by now. */
-static bool task_waits(struct ghost_agent *a, struct ghost_task *t)
+/*
+ * Its affinity or priority changed. If it was picked meanwhile, that pick is
+ * stale by now and nobody else will say so: it is the policy's again, through
+ * @told or, where the policy does not care for the change, as a wake-up.
+ */
+static void task_changed(struct ghost_agent *a, struct ghost_task *t,
+			 void (*told)(struct ghost_agent *, struct ghost_task *, bool))
 {
-	if (t->state == TASK_PICKED &&
-	    ghost_status_flags(__atomic_load_n(&t->status->word, __ATOMIC_RELAXED)) &
-		    GHOST_STATUS_RUNNABLE)
+	const struct ghost_policy *p = a->all->policy;
+	uint64_t word = __atomic_load_n(&t->status->word, __ATOMIC_RELAXED);
+	bool taken_back = t->state == TASK_PICKED &&
+			  ghost_status_flags(word) & GHOST_STATUS_RUNNABLE;
+
+	if (taken_back)
 		t->state = TASK_RUNNABLE;
-	return t->state == TASK_RUNNABLE;
+	if (told)
+		told(a, t, t->state == TASK_RUNNABLE);
+	else if (taken_back && p->task_wakeup)
+		p->task_wakeup(a, t);
 }
 
 static void handle_locked(struct ghost_agent *a, struct ghost_task *t, const struct ghost_msg *m)
@@ -195,6 +206,7 @@ static void handle_locked(struct ghost_agent *a, struct ghost_task *t, const str
 			  m->type == GHOST_MSG_TASK_NEW && m->flags & GHOST_MSG_RUNNABLE);
 	}
 	t->seq = m->seq;
+	t->bound = false;
 	switch (m->type) {
 	case GHOST_MSG_TASK_WAKEUP:
 		t->state = TASK_RUNNABLE;
@@ -217,12 +229,10 @@ static void handle_locked(struct ghost_agent *a, struct ghost_task *t, const str
 			p->task_blocked(a, t);
 		break;
 	case GHOST_MSG_TASK_AFFINITY_CHANGED:
-		if (p->task_affinity)
-			p->task_affinity(a, t, task_waits(a, t));
+		task_changed(a, t, p->task_affinity);
 		break;
 	case GHOST_MSG_TASK_PRIORITY_CHANGED:
-		if (p->task_priority)
-			p->task_priority(a, t, task_waits(a, t));
+		task_changed(a, t, p->task_priority);
 		break;
 	case GHOST_MSG_TASK_DEAD:
 	case GHOST_MSG_TASK_DEPARTED:
@@ -245,42 +255,64 @@ static void handle(struct ghost_agent *a, const struct ghost_msg *m)
 	ghost_unlock(&t->lock);
 }
 
+/* Number, flags and owner of one slot, as of one moment. */
+static uint64_t status_read(const struct ghost_status *st, uint64_t *ret_gtid)
+{
+	uint64_t word;
+
+	do {
+		word = ghost_load_acquire(&st->word);
+		*ret_gtid = ghost_load_acquire(&st->gtid);
+	} while (ghost_load_acquire(&st->word) != word);
+	return word;
+}
+
 /* Bring what we know of one slot up to what the status table says. */
 static void rebuild_slot(struct ghost_agent *a, uint32_t slot, uint32_t queue)
 {
 	const struct ghost_status *st = &a->all->mem->status[slot];
-	uint64_t word = ghost_load_acquire(&st->word);
 	const struct ghost_policy *p = a->all->policy;
-	uint32_t flags = ghost_status_flags(word);
 	struct ghost_task *t = task_at(&a->all->tasks, slot);
-	bool runnable = flags & GHOST_STATUS_RUNNABLE;
-	uint64_t gtid;
+	uint32_t flags, seq;
+	uint64_t word, gtid;
+	bool runnable;
 
 	if (!t || __atomic_load_n(&st->queue, __ATOMIC_RELAXED) != queue)
 		return;
 	ghost_lock(&t->lock);
-	gtid = st->gtid;
+	/* Under the lock: what another agent has handled by now is not older than this. */
+	word = status_read(st, &gtid);
+	flags = ghost_status_flags(word);
+	seq = ghost_status_seq(word);
+	runnable = flags & GHOST_STATUS_RUNNABLE;
 	if (!(flags & GHOST_STATUS_INUSE)) {
-		if (t->state != TASK_UNKNOWN && (int32_t)(ghost_status_seq(word) - t->seq) > 0) {
-			t->seq = ghost_status_seq(word);
+		if (t->state != TASK_UNKNOWN && (int32_t)(seq - t->seq) > 0) {
+			t->seq = seq;
 			task_forget(a, t, true);
 		}
 	} else if (flags & GHOST_STATUS_NEW) {
 		/* Its TASK_NEW is still to come. */
 	} else if (t->gtid != gtid || t->state == TASK_UNKNOWN) {
-		t->seq = ghost_status_seq(word);
+		t->seq = seq;
 		task_meet(a, t, slot, gtid, runnable);
-	} else if ((int32_t)(ghost_status_seq(word) - t->seq) > 0) {
-		t->seq = ghost_status_seq(word);
-		if (runnable && t->state != TASK_RUNNABLE) {
+	} else if ((int32_t)(seq - t->seq) >= 0) {
+		/*
+		 * With equal numbers as well: a later message may have got
+		 * through where the one that made it runnable did not.
+		 */
+		bool news = seq != t->seq;
+
+		t->seq = seq;
+		t->bound = false;
+		if (runnable && (t->state == TASK_BLOCKED || (news && t->state == TASK_PICKED))) {
 			t->state = TASK_RUNNABLE;
 			if (p->task_wakeup)
 				p->task_wakeup(a, t);
-		} else if (!runnable && t->state == TASK_RUNNABLE) {
+		} else if (!runnable && news && t->state == TASK_RUNNABLE) {
 			t->state = TASK_BLOCKED;
 			if (p->task_blocked)
 				p->task_blocked(a, t);
-		} else if (!runnable) {
+		} else if (!runnable && news) {
 			t->state = TASK_BLOCKED;
 		}
 	}
@@ -297,7 +329,8 @@ static void rebuild(struct ghost_agent *a, uint32_t queue)
 
 /*
  * Handle the messages of @owner's queue. If another agent is at it, that one
- * sees them through: it will hand on what it finds by itself.
+ * sees them through: it will hand on what it finds by itself, and after
+ * letting go it looks once more for what came while it held the queue.
  */
 static void drain(struct ghost_agent *a, struct ghost_agent *owner)
 {
@@ -305,17 +338,21 @@ static void drain(struct ghost_agent *a, struct ghost_agent *owner)
 	struct ghost_msg m;
 	uint32_t overflow;
 
-	if (!ghost_lock_try(&owner->queue_lock))
-		return;
-	overflow = ghost_load_acquire(&q->overflow);
-	while (ghost_queue_pop(q, owner->rw, &m))
-		handle(a, &m);
-	if (overflow != owner->overflow_seen) {
-		/* Events were lost, not threads: the table has them all. */
-		owner->overflow_seen = overflow;
-		rebuild(a, owner->cpu);
-	}
-	ghost_unlock(&owner->queue_lock);
+	do {
+		if (!ghost_lock_try(&owner->queue_lock))
+			return;
+		overflow = ghost_load_acquire(&q->overflow);
+		while (ghost_queue_pop(q, owner->rw, &m))
+			handle(a, &m);
+		if (overflow != owner->overflow_seen) {
+			/* Events were lost, not threads: the table has them all. */
+			owner->overflow_seen = overflow;
+			rebuild(a, owner->cpu);
+		}
+		ghost_unlock(&owner->queue_lock);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	} while (ghost_queue_ready(q, owner->rw) ||
+		 ghost_load_acquire(&q->overflow) != owner->overflow_seen);
 }
 
 /* Woken because another CPU is busy and we were idle: handle its messages. */
@@ -346,6 +383,7 @@ static void refused(struct ghost_agent *a, uint32_t state)
 	    (state == GHOST_TXN_AGENT_STALE || state == GHOST_TXN_NOT_ALLOWED ||
 	     state == GHOST_TXN_AGAIN || state == GHOST_TXN_INVALID)) {
 		t->state = TASK_RUNNABLE;
+		t->bound = state == GHOST_TXN_NOT_ALLOWED;
 		if (p->task_refused)
 			p->task_refused(a, t, state);
 	}
@@ -395,6 +433,9 @@ static void commit(struct ghost_agent *a, uint32_t agent_seq)
 	a->all->backend->agent_yield(a->all->backend);
 	state = ghost_load_acquire(&txn->state);
 	txn->state = GHOST_TXN_FREE;
+	/* Nobody looked at it: then nobody was woken either. */
+	if (state == GHOST_TXN_READY && txn->ping_cpu != GHOST_CPU_NONE)
+		ghost_agent_wake(a, txn->ping_cpu);
 	if (a->pick && state == GHOST_TXN_COMMITTED)
 		a->pick = NULL;
 	else if (a->pick)
@@ -445,7 +486,16 @@ static int agent_become(struct ghost_agent *a)
 	if (!err &&
 	    __atomic_load_n(&a->page->agent_tid, __ATOMIC_ACQUIRE) != (uint32_t)syscall(SYS_gettid))
 		err = -EBUSY;
-	return err;
+	if (err)
+		return err;
+	/*
+	 * Only now is it ours to write. What an earlier agent left unread is in
+	 * the status table.
+	 */
+	a->rw->queue_tail = ghost_load_acquire(&a->page->queue.head);
+	a->overflow_seen = a->page->queue.overflow;
+	a->rw->txn.state = GHOST_TXN_FREE;
+	return 0;
 }
 
 static void *agent_thread(void *arg)
@@ -554,10 +604,6 @@ static int agents_prepare(struct ghost_agents *all, const struct ghost_agents_op
 		a->cpu = cpu;
 		a->page = &all->mem->cpu[cpu];
 		a->rw = &all->mem->cpu_rw[cpu];
-		/* What an earlier agent left unread is in the status table. */
-		a->rw->queue_tail = ghost_load_acquire(&a->page->queue.head);
-		a->overflow_seen = a->page->queue.overflow;
-		a->rw->txn.state = GHOST_TXN_FREE;
 		all->by_cpu[cpu] = a;
 	}
 	err = neighbours_by_distance(all);

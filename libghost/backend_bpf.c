@@ -204,10 +204,11 @@ int ghost_kernel_info(struct ghost_kernel_info *ret)
 		ops[0] = 0;
 	if (ops[0] && strcmp(ops, "ghost"))
 		snprintf(ret->other, sizeof(ret->other), "%.63s", ops);
-	err = ghost_kernel_open(&b, NULL, 0);
-	if (err == -ENOENT)
-		return 0;
+	/* The link is pinned last and removed first: without it the rest is debris. */
+	if (access(GHOST_PIN_ROOT "/link", F_OK))
+		return errno == ENOENT ? 0 : -EPERM;
 	ret->loaded = true;
+	err = ghost_kernel_open(&b, NULL, 0);
 	if (err)
 		return err;
 	ret->abi = GHOST_ABI_VERSION;
@@ -337,6 +338,7 @@ static void remove_pins(void)
 	struct dirent *d;
 	DIR *dir = opendir(GHOST_PIN_ROOT);
 
+	unlink(GHOST_PIN_ROOT "/link");
 	while (dir && (d = readdir(dir))) {
 		if (d->d_name[0] == '.')
 			continue;
@@ -465,8 +467,10 @@ int ghost_kernel_unload(char *error, size_t size)
 	libbpf_set_print(keep_libbpf_words);
 	fd = bpf_obj_get(GHOST_PIN_ROOT "/link");
 	if (fd < 0 && errno == ENOENT) {
+		/* Nothing, or what a loader killed half-way left behind. */
+		err = access(GHOST_PIN_ROOT, F_OK) ? -ENOENT : 0;
 		remove_pins();
-		return -ENOENT;
+		return err;
 	}
 	if (fd < 0) {
 		err = -errno;

@@ -72,6 +72,11 @@ int ghost_enclave_open(struct ghost_enclave **ret, struct ghost_backend *backend
 		free(e);
 		return err;
 	}
+	/* Its memory is there, but whoever made it died before the enclave was. */
+	if (ghost_enclave_status(e)->state == GHOST_ENCLAVE_FREE) {
+		ghost_enclave_close(e);
+		return -ENOENT;
+	}
 	*ret = e;
 	return 0;
 }
@@ -164,12 +169,12 @@ int ghost_enclave_join(struct ghost_enclave *e, uint32_t tid)
 	struct ghost_ctl unjoin = { .op = GHOST_CTL_TASK_UNJOIN, .tid = tid };
 	int err;
 
-	/* Membership begins with the change of class: a thread already in it leaves first. */
-	err = e->backend->task_leave(e->backend, tid);
-	err = err ?: admin(e->backend, &join);
+	err = admin(e->backend, &join);
 	if (err)
 		return err;
-	err = e->backend->task_enter(e->backend, tid);
+	/* Membership begins with the change of class: a thread already in it leaves first. */
+	err = e->backend->task_leave(e->backend, tid);
+	err = err ?: e->backend->task_enter(e->backend, tid);
 	if (err)
 		admin(e->backend, &unjoin);
 	return err;
@@ -282,6 +287,8 @@ int ghost_enclave_count(const struct ghost_enclave *e, struct ghost_enclave_coun
 			sum.nr[i] += page->nr[i];
 		for (int i = 0; i < GHOST_TXN_NR_STATES; i++)
 			sum.nr_txn[i] += page->nr_txn[i];
+		sum.nr_msgs += page->queue.head;
+		sum.nr_overflows += page->queue.overflow;
 		sum.nr_agents += page->agent_tid != 0;
 	}
 	for (uint32_t slot = 1; slot < es->nr_slots && slot < e->mem.capacity; slot++)
@@ -354,9 +361,9 @@ const char *ghost_txn_state_name(uint32_t state)
 const char *ghost_counter_name(uint32_t counter)
 {
 	static const char *const names[GHOST_NR_COUNTERS] = {
-		[GHOST_NR_MSGS] = "msgs",	    [GHOST_NR_OVERFLOWS] = "overflows",
-		[GHOST_NR_SWITCHES] = "switches",   [GHOST_NR_AGENT_RUNS] = "agent_runs",
-		[GHOST_NR_FALLBACKS] = "fallbacks", [GHOST_NR_KICKS] = "kicks",
+		[GHOST_NR_TASKS] = "tasks",
+		[GHOST_NR_FALLBACKS] = "fallbacks",
+		[GHOST_NR_KICKS] = "kicks",
 	};
 
 	return NAME_OF(names, counter);

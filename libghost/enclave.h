@@ -58,8 +58,8 @@ int ghost_enclave_cpus(const struct ghost_enclave *e, struct ghost_cpuset *ret);
  * ghost_enclave_join() - make a thread a member, now
  * @tid: the thread, in the initial pid namespace
  *
- * Its children will be members too. -ESRCH: no such thread; -EPERM; -ENOENT:
- * the enclave is going away.
+ * Its children will be members too. -ESRCH: no such thread; -EPERM: no right
+ * to it, or it is an agent; -ENOENT: the enclave is going away.
  */
 int ghost_enclave_join(struct ghost_enclave *e, uint32_t tid);
 
@@ -80,6 +80,8 @@ int ghost_enclave_destroy(struct ghost_enclave *e);
 struct ghost_enclave_counts {
 	uint64_t nr[GHOST_NR_COUNTERS];	      /* by enum ghost_counter */
 	uint64_t nr_txn[GHOST_TXN_NR_STATES]; /* by enum ghost_txn_state */
+	uint64_t nr_msgs;		      /* messages that reached a queue */
+	uint64_t nr_overflows;		      /* events that found no room in it */
 	uint32_t nr_tasks;
 	uint32_t nr_agents;
 };

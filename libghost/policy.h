@@ -34,7 +34,7 @@ void *ghost_task_data(struct ghost_task *t);
 uint32_t ghost_task_tid(const struct ghost_task *t);
 /* The CPU it runs or last ran on. */
 uint32_t ghost_task_cpu(const struct ghost_task *t);
-/* May it run on @cpu? As of its last message. */
+/* May it run on @cpu? As of now; it can change before a commit, which is then refused. */
 bool ghost_task_allowed(const struct ghost_task *t, uint32_t cpu);
 int32_t ghost_task_nice(const struct ghost_task *t);
 /* CPU time consumed until it last left a CPU, ns. */
@@ -57,7 +57,7 @@ uint64_t ghost_agent_param(const struct ghost_agent *a, unsigned int index);
 
 /**
  * ghost_agent_pick() - run @t next on @cpu
- * @slice_ns: for how long, GHOST_SLICE_INF until it blocks or yields
+ * @slice_ns: for how long; GHOST_SLICE_INF or 0 until it blocks or yields
  *
  * Only from schedule(). The library commits it; a refusal comes back through
  * task_refused(). At most one pick per CPU and call.
@@ -118,10 +118,14 @@ struct ghost_policy {
 	void (*task_affinity)(struct ghost_agent *a, struct ghost_task *t, bool runnable);
 	void (*task_priority)(struct ghost_agent *a, struct ghost_task *t, bool runnable);
 	/*
-	 * A pick was refused and nothing else will be said about it: the thread
-	 * is still runnable and not in anyone's hands but the policy's. @state:
-	 * enum ghost_txn_state, AGENT_STALE or NOT_ALLOWED. After a stale or
-	 * vanished thread this is not called: a message tells or has told.
+	 * A pick was refused and no message will tell more: the thread is still
+	 * runnable and in nobody's hands but the policy's. @state is one of
+	 * enum ghost_txn_state: AGENT_STALE (there was news; decide again),
+	 * AGAIN (it had not quite arrived; pick it again), NOT_ALLOWED (for now
+	 * it may only run where it ran last: ghost_task_cpu(), and
+	 * ghost_task_allowed() says so until its next message). For all other
+	 * refusals a message has told or will tell, and this is not
+	 * called.
 	 */
 	void (*task_refused)(struct ghost_agent *a, struct ghost_task *t, uint32_t state);
 	/* It left the class, or died: forget it. */

@@ -36,6 +36,14 @@ static inline bool ghost_queue_pop(const struct ghost_queue *q, struct ghost_cpu
 	return true;
 }
 
+/* Would ghost_queue_pop() find a message? */
+static inline bool ghost_queue_ready(const struct ghost_queue *q, const struct ghost_cpu_rw *rw)
+{
+	uint32_t tail = __atomic_load_n(&rw->queue_tail, __ATOMIC_RELAXED);
+
+	return ghost_load_acquire(&q->msg[tail & GHOST_QUEUE_MASK].position) == tail + 1;
+}
+
 /* Is there nothing to pop? A hint for those who do not hold the queue. */
 static inline bool ghost_queue_empty(const struct ghost_queue *q, const struct ghost_cpu_rw *rw)
 {

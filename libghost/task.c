@@ -43,6 +43,7 @@ void task_reset(struct task_table *tt, struct ghost_task *t, uint32_t slot, uint
 	t->status = &tt->status[slot];
 	t->gtid = gtid;
 	t->state = TASK_BLOCKED;
+	t->bound = false;
 	memset(t->data, 0, tt->task_size);
 }
 
@@ -63,6 +64,9 @@ uint32_t ghost_task_cpu(const struct ghost_task *t)
 
 bool ghost_task_allowed(const struct ghost_task *t, uint32_t cpu)
 {
+	/* It has migration disabled, which its mask does not tell: the kernel side did. */
+	if (t->bound)
+		return cpu == ghost_task_cpu(t);
 	return cpu < GHOST_CPUS_MAX &&
 	       (__atomic_load_n(&t->status->cpus[cpu / 64], __ATOMIC_RELAXED) >> (cpu % 64) & 1);
 }

@@ -32,6 +32,7 @@ struct ghost_task {
 	uint32_t state; /* enum task_state */
 	uint32_t seq;	/* of the last message handled */
 	uint32_t slot;
+	bool bound; /* until its next message it may only run where it ran last */
 	uint64_t gtid;
 	char data[] __attribute__((aligned(16)));
 };

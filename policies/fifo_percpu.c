@@ -53,10 +53,9 @@ static uint32_t choose(struct ghost_agent *a, struct ghost_task *t)
 	return here;
 }
 
-static void place(struct ghost_agent *a, struct ghost_task *t, bool first)
+static void place(struct ghost_agent *a, struct ghost_task *t, uint32_t cpu, bool first)
 {
 	struct fifo *f = ghost_agent_data(a);
-	uint32_t cpu = choose(a, t);
 
 	runq_push(&f->runq[cpu], t, ghost_task_data(t), first);
 	ghost_agent_wake(a, cpu);
@@ -65,23 +64,23 @@ static void place(struct ghost_agent *a, struct ghost_task *t, bool first)
 static void task_new(struct ghost_agent *a, struct ghost_task *t, bool runnable)
 {
 	if (runnable)
-		place(a, t, false);
+		place(a, t, choose(a, t), false);
 }
 
 static void task_wakeup(struct ghost_agent *a, struct ghost_task *t)
 {
-	place(a, t, false);
+	place(a, t, choose(a, t), false);
 }
 
 /* A thread whose slice is used up goes to the end; one that was pushed aside goes on first. */
 static void task_preempted(struct ghost_agent *a, struct ghost_task *t, uint32_t reason)
 {
-	place(a, t, reason != GHOST_PREEMPT_SLICE);
+	place(a, t, choose(a, t), reason != GHOST_PREEMPT_SLICE);
 }
 
 static void task_refused(struct ghost_agent *a, struct ghost_task *t, uint32_t state)
 {
-	place(a, t, true);
+	place(a, t, choose(a, t), true);
 }
 
 static void task_gone(struct ghost_agent *a, struct ghost_task *t, bool dead)

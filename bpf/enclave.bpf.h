@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Enclaves as a whole: waking their CPUs, giving up their agents.
+ * In: an enclave's id. Out: kicks, threads back in the fallback's hands. For
+ * ghost.bpf.c and ctl.bpf.h.
+ */
+#ifndef GHOST_BPF_ENCLAVE_H
+#define GHOST_BPF_ENCLAVE_H
+
+#include "bpf/kernel.bpf.h"
+#include "bpf/maps.bpf.h"
+#include "bpf/port.bpf.h"
+
+/* Make every CPU of @enclave look for work. */
+static void enclave_kick(u32 enclave)
+{
+	u32 nr = scx_bpf_nr_cpu_ids();
+	u32 cpu;
+
+	bpf_for(cpu, 0, nr) {
+		const struct core_cpu *c = port_cpu(cpu);
+
+		if (c && c->enclave == enclave)
+			scx_bpf_kick_cpu(cpu, 0);
+	}
+}
+
+/*
+ * The agents of @enclave do not decide any more. What waits in custody is
+ * enqueued anew and then belongs to the fallback; parked agents are let go so
+ * that their process can notice.
+ */
+static void enclave_lose(u32 enclave, u32 reason, u32 arg)
+{
+	struct core_enclave *e = port_enclave(enclave);
+	struct ghost_enclave_status *es = port_enclave_status(enclave);
+
+	if (!e || !es)
+		return;
+	if (port_cmpxchg(&e->state, GHOST_ENCLAVE_ONLINE, GHOST_ENCLAVE_LOST) !=
+	    GHOST_ENCLAVE_ONLINE)
+		return;
+	es->lost_reason = reason;
+	es->lost_arg = arg;
+	es->state = GHOST_ENCLAVE_LOST;
+	scx_bpf_dsq_reenq(DSQ_CUSTODY(enclave), 0);
+	enclave_kick(enclave);
+}
+
+#endif
