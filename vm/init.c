@@ -30,12 +30,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NR_WORDS_MAX	8192
-#define RUN_NAME_LEN	64
-#define OPTIONS_9P	"trans=virtio,version=9p2000.L,msize=262144"
+#define NR_WORDS_MAX 8192
+#define RUN_NAME_LEN 64
+#define OPTIONS_9P "trans=virtio,version=9p2000.L,msize=262144"
 
 /* The last record of the log: written by us once the command is gone. */
-#define LOG_END		"end of the run"
+#define LOG_END "end of the run"
 
 /* What the host asks for; strings point into the loaded request file. */
 struct request {
@@ -103,9 +103,8 @@ static void die(const char *what)
 	power_off();
 }
 
-static void mount_or_die(const char *source, const char *target,
-			 const char *type, unsigned long flags,
-			 const char *options)
+static void mount_or_die(const char *source, const char *target, const char *type,
+			 unsigned long flags, const char *options)
 {
 	char what[256];
 
@@ -117,8 +116,7 @@ static void mount_or_die(const char *source, const char *target,
 }
 
 /* For what a test may miss without the whole run being pointless. */
-static void mount_or_say(const char *type, const char *target,
-			 const char *options)
+static void mount_or_say(const char *type, const char *target, const char *options)
 {
 	mkdir(target, 0755);
 	if (mount(type, target, type, 0, options))
@@ -180,8 +178,7 @@ static int open_port(const char *wanted)
 	while (fd < 0 && (entry = readdir(dir))) {
 		if (entry->d_name[0] == '.')
 			continue;
-		snprintf(path, sizeof(path),
-			 "/sys/class/virtio-ports/%s/name", entry->d_name);
+		snprintf(path, sizeof(path), "/sys/class/virtio-ports/%s/name", entry->d_name);
 		file = fopen(path, "re");
 		if (!file)
 			continue;
@@ -232,10 +229,8 @@ static void mount_system(void)
 	mount_or_say("devpts", "/dev/pts", "mode=0620,ptmxmode=0666");
 	mount_or_say("tmpfs", "/dev/shm", "mode=1777");
 	mount_or_die("tmpfs", "/written", "tmpfs", 0, "mode=0755");
-	if (symlink("/proc/self/fd", "/dev/fd") ||
-	    symlink("fd/0", "/dev/stdin") ||
-	    symlink("fd/1", "/dev/stdout") ||
-	    symlink("fd/2", "/dev/stderr"))
+	if (symlink("/proc/self/fd", "/dev/fd") || symlink("fd/0", "/dev/stdin") ||
+	    symlink("fd/1", "/dev/stdout") || symlink("fd/2", "/dev/stderr"))
 		say(4, "links in /dev: %s", strerror(errno));
 }
 
@@ -337,8 +332,7 @@ static void switch_to_host_root(const char *build)
 {
 	char target[PATH_MAX];
 
-	mount_or_die("hostroot", "/host", "9p", MS_RDONLY,
-		     OPTIONS_9P ",cache=loose");
+	mount_or_die("hostroot", "/host", "9p", MS_RDONLY, OPTIONS_9P ",cache=loose");
 	mkdir("/written/files", 0755);
 	mkdir("/written/work", 0755);
 	mount_or_die("overlay", "/new", "overlay", 0,
@@ -352,8 +346,7 @@ static void switch_to_host_root(const char *build)
 	snprintf(target, sizeof(target), "/new%s", build);
 	if (mount("/kept", target, NULL, MS_MOVE, NULL))
 		die(build);
-	if (chdir("/new") || mount(".", "/", NULL, MS_MOVE, NULL) ||
-	    chroot(".") || chdir("/"))
+	if (chdir("/new") || mount(".", "/", NULL, MS_MOVE, NULL) || chroot(".") || chdir("/"))
 		die("switch to the host's root");
 }
 
@@ -409,8 +402,7 @@ static size_t format_record(char *record, char *out, size_t size)
 	*text++ = '\0';
 	text[strcspn(text, "\n")] = '\0';
 	sscanf(record, "%*[^,],%*[^,],%llu", &usec);
-	return snprintf(out, size, "[%5llu.%06llu] %s\n", usec / 1000000,
-			usec % 1000000, text);
+	return snprintf(out, size, "[%5llu.%06llu] %s\n", usec / 1000000, usec % 1000000, text);
 }
 
 /*
@@ -433,14 +425,12 @@ static void *log_run(void *arg)
 		if (n > 0) {
 			record[n] = '\0';
 			done = strstr(record, ";vm/init: " LOG_END) != NULL;
-			len += format_record(record, out + len,
-					     sizeof(out) - len);
+			len += format_record(record, out + len, sizeof(out) - len);
 		} else if (n < 0 && errno == EPIPE) {
 			len += snprintf(out + len, sizeof(out) - len,
 					"(records lost: the log was overrun)\n");
 		}
-		if (done || len > sizeof(out) - sizeof(record) - 64 ||
-		    (n < 0 && errno == EAGAIN)) {
+		if (done || len > sizeof(out) - sizeof(record) - 64 || (n < 0 && errno == EAGAIN)) {
 			write_all(port, out, len);
 			len = 0;
 		}
@@ -463,8 +453,7 @@ static void *go_run(void *arg)
 	char line[128];
 
 	while (fgets(line, sizeof(line), go)) {
-		if (sscanf(line, "size %hu %hu", &size.ws_row,
-			   &size.ws_col) == 2 && tty_fd >= 0)
+		if (sscanf(line, "size %hu %hu", &size.ws_row, &size.ws_col) == 2 && tty_fd >= 0)
 			ioctl(tty_fd, TIOCSWINSZ, &size);
 		if (!strcmp(line, "dump\n")) {
 			write_file("/proc/sysrq-trigger", "w");
@@ -524,8 +513,7 @@ static void exec_command(const struct request *req)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (chdir(req->cwd)) {
-		dprintf(2, "vm/run: cannot enter %s in the VM: %s\n", req->cwd,
-			strerror(errno));
+		dprintf(2, "vm/run: cannot enter %s in the VM: %s\n", req->cwd, strerror(errno));
 		_exit(125);
 	}
 	environ = (char **)req->envp;
@@ -594,8 +582,7 @@ static int wait_for(pid_t command)
 	do {
 		pid = waitpid(-1, &status, 0);
 	} while (pid != command && !(pid < 0 && errno == ECHILD));
-	return WIFEXITED(status) ? WEXITSTATUS(status) :
-				   128 + WTERMSIG(status);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 /* What the command left running ends with it. */
@@ -692,8 +679,7 @@ int main(void)
 	switch_to_host_root(req.build);
 
 	dprintf(ctl_fd, "started\n");
-	command = req.tty ? start_on_terminal(&req) :
-			    start_on_pipes(&req, pumps);
+	command = req.tty ? start_on_terminal(&req) : start_on_pipes(&req, pumps);
 	if (command < 0)
 		die("fork");
 	rc = wait_for(command);

@@ -286,7 +286,7 @@ if [ -n "${TIDY_ROOT-}" ]; then
 	skip 'codespell finds no misspelling' 'not the whole tree'
 elif type -P codespell >/dev/null; then
 	# Terms of the trade that look like slips of the pen.
-	codespell -q 3 -L 'creat,fo,te,ist,nd,ue,wit,statics,hist,ans,inout,parms' "${prose[@]}" 2>/dev/null |
+	codespell -q 3 -L 'creat,chek,fo,te,ist,nd,ue,wit,statics,hist,ans,inout,parms' "${prose[@]}" 2>/dev/null |
 		report 'codespell finds no misspelling'
 else
 	skip 'codespell finds no misspelling' 'no codespell'
