@@ -374,6 +374,8 @@ static int pin_all(struct bpf_object *obj, struct bpf_link *link)
 	err = err ?: pin_map(obj, "ghost_status_of", GHOST_PIN_ROOT "/status_of");
 	err = err ?: pin_map(obj, "ghost_cpu_of", GHOST_PIN_ROOT "/cpu_of");
 	err = err ?: pin_map(obj, "ghost_cpu_rw_of", GHOST_PIN_ROOT "/cpu_rw_of");
+	/* A timer ends with the last descriptor or pin of its map, whatever programs use it. */
+	err = err ?: pin_map(obj, "ghost_timer", GHOST_PIN_ROOT "/timer");
 	if (!err && bss)
 		err = bpf_obj_pin(bpf_map__fd(bss), GHOST_PIN_ROOT "/exit") ? -errno : 0;
 	/* Last: who finds the link finds everything. */
