@@ -21,9 +21,10 @@ enum ghost_ctl_op {
 	GHOST_CTL_TASK_UNJOIN = 6,     /* tid: takes TASK_JOIN back */
 	GHOST_CTL_INIT = 7,	       /* capacity: once, by the loader */
 	/* agent */
-	GHOST_CTL_AGENT_ATTACH = 16, /* enclave, cpu: the calling thread is that CPU's agent */
-	GHOST_CTL_AGENT_ONLINE = 17, /* enclave: every CPU has its agent, decide from now on */
-	GHOST_CTL_AGENT_PING = 18,   /* enclave, cpu: wake that CPU's agent */
+	GHOST_CTL_AGENT_ATTACH = 16,  /* enclave, cpu: the calling thread is that CPU's agent */
+	GHOST_CTL_AGENT_ONLINE = 17,  /* enclave: every CPU has its agent, decide from now on */
+	GHOST_CTL_AGENT_PING = 18,    /* enclave, cpu: wake that CPU's agent */
+	GHOST_CTL_AGENT_OFFLINE = 19, /* enclave: its agents stop, nothing went wrong */
 };
 
 struct ghost_ctl {

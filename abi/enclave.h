@@ -13,7 +13,7 @@
 
 enum ghost_enclave_state {
 	GHOST_ENCLAVE_FREE = 0,
-	GHOST_ENCLAVE_IDLE = 1,	  /* no agents yet: the fallback runs its threads */
+	GHOST_ENCLAVE_IDLE = 1, /* no agents, or none that decide: the fallback runs its threads */
 	GHOST_ENCLAVE_ONLINE = 2, /* agents decide */
 	GHOST_ENCLAVE_LOST = 3,	  /* an agent died or stalled: the fallback again */
 	GHOST_ENCLAVE_DYING = 4,  /* being destroyed */

@@ -106,7 +106,7 @@ static int ctl_enclave_destroy(u32 id)
 	es->state = GHOST_ENCLAVE_DYING;
 	port_store_release(&e->state, GHOST_ENCLAVE_DYING);
 	scx_bpf_dsq_reenq(DSQ_CUSTODY(id), 0);
-	enclave_kick(id);
+	enclave_kick(id, 0);
 	return 0;
 }
 
@@ -215,7 +215,25 @@ static int ctl_agent_online(u32 id)
 	port_store_release(&e->state, GHOST_ENCLAVE_ONLINE);
 	/* Those waiting for the fallback meet an agent instead. */
 	scx_bpf_dsq_reenq(DSQ_FALLBACK(id), 0);
-	enclave_kick(id);
+	enclave_kick(id, 0);
+	return 0;
+}
+
+/* Agents that end on purpose say so: the fallback takes over and no reason is recorded. */
+static int ctl_agent_offline(u32 id)
+{
+	struct core_enclave *e = port_enclave(id);
+	struct ghost_enclave_status *es = port_enclave_status(id);
+
+	if (!e || !es || !id || e->state == GHOST_ENCLAVE_FREE)
+		return -E_NOENT;
+	if (port_cmpxchg(&e->state, GHOST_ENCLAVE_ONLINE, GHOST_ENCLAVE_IDLE) !=
+	    GHOST_ENCLAVE_ONLINE)
+		return -E_BUSY;
+	es->state = GHOST_ENCLAVE_IDLE;
+	scx_bpf_dsq_reenq(DSQ_CUSTODY(id), 0);
+	/* A parked agent notices when it runs, and a slice may be long. */
+	enclave_kick(id, K_ENUM(scx_kick_flags, SCX_KICK_PREEMPT));
 	return 0;
 }
 
@@ -230,6 +248,9 @@ int ghost_agent(struct ghost_ctl *ctl)
 		break;
 	case GHOST_CTL_AGENT_ONLINE:
 		ctl->ret = ctl_agent_online(ctl->enclave);
+		break;
+	case GHOST_CTL_AGENT_OFFLINE:
+		ctl->ret = ctl_agent_offline(ctl->enclave);
 		break;
 	case GHOST_CTL_AGENT_PING:
 		c = port_cpu(ctl->cpu);

@@ -11,8 +11,8 @@
 #include "bpf/maps.bpf.h"
 #include "bpf/port.bpf.h"
 
-/* Make every CPU of @enclave look for work. */
-static void enclave_kick(u32 enclave)
+/* Make every CPU of @enclave look for work; @flags: SCX_KICK_*. */
+static void enclave_kick(u32 enclave, u64 flags)
 {
 	u32 nr = scx_bpf_nr_cpu_ids();
 	u32 cpu;
@@ -21,7 +21,7 @@ static void enclave_kick(u32 enclave)
 		const struct core_cpu *c = port_cpu(cpu);
 
 		if (c && c->enclave == enclave)
-			scx_bpf_kick_cpu(cpu, 0);
+			scx_bpf_kick_cpu(cpu, flags);
 	}
 }
 
@@ -44,7 +44,7 @@ static void enclave_lose(u32 enclave, u32 reason, u32 arg)
 	es->lost_arg = arg;
 	es->state = GHOST_ENCLAVE_LOST;
 	scx_bpf_dsq_reenq(DSQ_CUSTODY(enclave), 0);
-	enclave_kick(enclave);
+	enclave_kick(enclave, 0);
 }
 
 #endif

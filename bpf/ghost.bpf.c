@@ -539,7 +539,7 @@ static __always_inline void heartbeat_enclave(u32 enclave)
 	if (scx_bpf_dsq_nr_queued(DSQ_CUSTODY(enclave)) > 0)
 		scx_bpf_dsq_reenq(DSQ_CUSTODY(enclave), 0);
 	if (scx_bpf_dsq_nr_queued(DSQ_FALLBACK(enclave)) > 0)
-		enclave_kick(enclave);
+		enclave_kick(enclave, 0);
 }
 
 /*

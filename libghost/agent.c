@@ -713,9 +713,20 @@ int ghost_agents_wait(struct ghost_agents *all, int timeout_ms)
 
 void ghost_agents_stop(struct ghost_agents *all)
 {
+	struct ghost_ctl offline = { .op = GHOST_CTL_AGENT_OFFLINE };
+	bool deciding;
+
 	if (!all)
 		return;
+	pthread_mutex_lock(&all->lock);
+	deciding = atomic_load(&all->phase) == AGENTS_GO && all->nr_ended < all->nr;
+	pthread_mutex_unlock(&all->lock);
 	phase_set(all, AGENTS_STOP);
+	/* Only if they decide: with all of ours gone, others may be online by now. */
+	if (deciding) {
+		offline.enclave = ghost_enclave_id(all->enclave);
+		all->backend->agent(all->backend, &offline);
+	}
 	for (uint32_t i = 0; i < all->nr; i++) {
 		struct ghost_ctl ping = {
 			.op = GHOST_CTL_AGENT_PING,
