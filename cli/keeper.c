@@ -1,0 +1,695 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The keeper of `ghost run`: makes the enclave, starts the agent process and the
+ * command, waits, passes signals on, and leaves nothing behind.
+ * In: a checked command line. Out: the command's exit code. Called by run.c.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/run.h"
+
+#define POLICY_SCHED_EXT 7
+#define AGENTS_START_MS (60 * 1000)
+#define AGENTS_STOP_MS (2 * 1000)
+
+/* How often to look whether the agents still decide, and the kernel still lets them. */
+#define WATCH_MS 200
+#define WATCHES_PER_LOOK 5
+
+struct keeper {
+	const struct run *run;
+	struct record record;
+	struct ghost_backend *backend;
+	struct ghost_enclave *enclave;
+	struct timespec started;
+
+	int signals; /* signalfd */
+	sigset_t mask_before;
+	struct sigaction chld_before;
+	struct sigaction pipe_before;
+
+	pid_t agent;
+	int report;	/* lines from the agent process */
+	int life;	/* held open as long as we live */
+	bool told;	/* that the agents no longer decide */
+	bool suspected; /* that they have ended */
+
+	pid_t command;
+	int status; /* as wait() gives it */
+	struct rusage usage;
+};
+
+static const int passed_on[] = { SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
+
+#define NR_PASSED_ON (sizeof(passed_on) / sizeof(passed_on[0]))
+
+__attribute__((format(printf, 2, 3))) static void notice(const struct keeper *k, const char *format,
+							 ...)
+{
+	char line[1024];
+	va_list args;
+
+	if (k->run->quiet)
+		return;
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	say("%s", line);
+}
+
+/* --- signals -------------------------------------------------------------------- */
+
+static int signals_take(struct keeper *k)
+{
+	struct sigaction dfl = { .sa_handler = SIG_DFL }, ign = { .sa_handler = SIG_IGN };
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	for (size_t i = 0; i < NR_PASSED_ON; i++)
+		sigaddset(&set, passed_on[i]);
+	sigprocmask(SIG_BLOCK, &set, &k->mask_before);
+	sigaction(SIGCHLD, &dfl, &k->chld_before);
+	/* Who reads our stderr may go away; cleaning up goes on. */
+	sigaction(SIGPIPE, &ign, &k->pipe_before);
+	k->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return k->signals < 0 ? -errno : 0;
+}
+
+static void signals_restore(const struct keeper *k)
+{
+	sigaction(SIGCHLD, &k->chld_before, NULL);
+	sigaction(SIGPIPE, &k->pipe_before, NULL);
+	sigprocmask(SIG_SETMASK, &k->mask_before, NULL);
+}
+
+/* Was the end asked for, before there is a command to pass it on to? */
+static int signal_pending(struct keeper *k)
+{
+	struct signalfd_siginfo info;
+
+	while (read(k->signals, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGHUP ||
+		    info.ssi_signo == SIGINT || info.ssi_signo == SIGQUIT)
+			return info.ssi_signo;
+	}
+	return 0;
+}
+
+/* The terminal sends to the whole foreground group: the command has it already. */
+static bool sent_by_terminal(const struct signalfd_siginfo *info)
+{
+	return info->ssi_code == SI_KERNEL &&
+	       (info->ssi_signo == SIGINT || info->ssi_signo == SIGQUIT);
+}
+
+/* --- the kernel side --------------------------------------------------------------- */
+
+/* Loaded once and thrown out by the kernel: only a fresh loading helps. */
+static int replace_ejected(const struct keeper *k, const struct ghost_kernel_info *info)
+{
+	uint64_t present = enclaves_present();
+	struct ghost_backend *backend;
+	struct record r;
+
+	for (uint32_t id = 1; id < GHOST_ENCLAVES_MAX; id++) {
+		if (!(present >> id & 1) || record_read(id, &r) || !record_is_live(&r))
+			continue;
+		say("the kernel ejected ghOSt (%s) and 'ghost run' (pid %d, '%s') still uses it; "
+		    "end that first",
+		    info->reason, r.keeper.pid, r.command);
+		return EXIT_FAILED;
+	}
+	notice(k, "the kernel ejected ghOSt earlier (%s); loading it again", info->reason);
+	if (present && !ghost_kernel_open(&backend, NULL, 0)) {
+		for (uint32_t id = 1; id < GHOST_ENCLAVES_MAX; id++) {
+			if (present >> id & 1)
+				destroy_enclave(backend, id);
+			record_remove(id);
+		}
+		backend->close(backend);
+	}
+	ghost_kernel_unload(NULL, 0);
+	automatic_unmark();
+	return EXIT_OK;
+}
+
+static int load(struct keeper *k)
+{
+	struct intent in = { .keeper = k->record.keeper, .before = enclaves_present() };
+	struct ghost_kernel_info info;
+	char error[512] = "";
+	int ret = ghost_kernel_info(&info);
+
+	if (!ret && info.ejected) {
+		ret = replace_ejected(k, &info);
+		if (ret)
+			return ret;
+		info.loaded = false;
+	}
+	in.loading = !info.loaded;
+	ret = intent_write(&in);
+	if (ret) {
+		say("cannot write to /run/ghost: %s", strerror(-ret));
+		return exit_code_of(ret);
+	}
+	if (info.loaded)
+		return EXIT_OK;
+	ret = ghost_kernel_load(0, error, sizeof(error));
+	if (!ret) {
+		automatic_mark();
+		return EXIT_OK;
+	}
+	say("cannot load the kernel side: %s", error[0] ? error : strerror(-ret));
+	return exit_code_of(ret);
+}
+
+static int say_owner(const struct keeper *k)
+{
+	ghost_cpuset_for_each(cpu, &k->run->cpus)
+	{
+		int id = ghost_enclave_owner(k->backend, cpu);
+		struct record r;
+
+		if (id <= 0)
+			continue;
+		if (record_read(id, &r))
+			say("CPU %d belongs to enclave %d; choose others with --cpus", cpu, id);
+		else
+			say("CPU %d belongs to enclave %d ('%s', pid %d); choose others with --cpus",
+			    cpu, id, r.command, r.keeper.pid);
+		return EXIT_FAILED;
+	}
+	say("a CPU was taken by another enclave just now; try again");
+	return EXIT_FAILED;
+}
+
+static int create(struct keeper *k)
+{
+	struct ghost_enclave_opts opts = {
+		.size = sizeof(opts),
+		.cpus = &k->run->cpus,
+		.stall_ns = k->run->stall_ns,
+	};
+	int ret = ghost_enclave_create(&k->enclave, k->backend, &opts);
+
+	if (!ret) {
+		k->record.enclave = ghost_enclave_id(k->enclave);
+		return EXIT_OK;
+	}
+	if (ret == -EBUSY)
+		return say_owner(k);
+	if (ret == -ENOSPC)
+		say("there are %d enclaves already, and no more are possible",
+		    GHOST_ENCLAVES_MAX - 1);
+	else
+		say("cannot make an enclave: %s",
+		    k->backend->error[0] ? k->backend->error : strerror(-ret));
+	return exit_code_of(ret);
+}
+
+/* --- the agent process --------------------------------------------------------------- */
+
+static int fork_agent(struct keeper *k, int lock)
+{
+	int report[2], life[2];
+	int err;
+
+	if (pipe2(report, O_CLOEXEC)) {
+		err = -errno;
+		goto fail;
+	}
+	if (pipe2(life, O_CLOEXEC)) {
+		err = -errno;
+		goto fail_report;
+	}
+	k->agent = fork();
+	if (k->agent < 0) {
+		err = -errno;
+		goto fail_life;
+	}
+	if (!k->agent) {
+		/* A lock lives as long as one copy of its descriptor. */
+		record_unlock(lock);
+		signals_restore(k);
+		janitor_main(k->run, k->record.enclave, report[1], life[0]);
+	}
+	close(report[1]);
+	close(life[0]);
+	k->report = report[0];
+	k->life = life[1];
+	process_of(k->agent, &k->record.agent);
+	return EXIT_OK;
+
+fail_life:
+	close(life[0]);
+	close(life[1]);
+fail_report:
+	close(report[0]);
+	close(report[1]);
+fail:
+	k->agent = 0;
+	say("cannot start the agent process: %s", strerror(-err));
+	return EXIT_FAILED;
+}
+
+/* What the agent process says, once: a line. 1: got it, 0: not yet, -1: it ended. */
+static int report_line(struct keeper *k, char *line, size_t size)
+{
+	size_t len = strlen(line);
+	ssize_t n = read(k->report, line + len, size - 1 - len);
+
+	if (n <= 0)
+		return -1;
+	line[len + n] = 0;
+	if (line[len + n - 1] != '\n')
+		return 0;
+	line[len + n - 1] = 0;
+	return 1;
+}
+
+static int wait_for_agents(struct keeper *k)
+{
+	struct pollfd fds[] = {
+		{ .fd = k->report, .events = POLLIN },
+		{ .fd = k->signals, .events = POLLIN },
+	};
+	char line[2048] = "", *sentence;
+	int ret, code, n;
+
+	for (;;) {
+		n = poll(fds, 2, AGENTS_START_MS);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			say("the agents did not start within %d s", AGENTS_START_MS / 1000);
+			return EXIT_FAILED;
+		}
+		code = fds[1].revents ? signal_pending(k) : 0;
+		if (code)
+			return 128 + code;
+		if (!fds[0].revents)
+			continue;
+		ret = report_line(k, line, sizeof(line));
+		if (!ret)
+			continue;
+		if (ret < 0) {
+			say("the agent process ended before its agents were ready");
+			return EXIT_FAILED;
+		}
+		if (!strcmp(line, "ready"))
+			return EXIT_OK;
+		if (!strncmp(line, "failed ", 7)) {
+			code = strtol(line + 7, &sentence, 10);
+			say("%s", sentence + (*sentence == ' '));
+			return code ?: EXIT_FAILED;
+		}
+	}
+}
+
+/* --- what went wrong with the agents, in a sentence each ------------------------------- */
+
+static void say_lost(const struct keeper *k)
+{
+	const struct ghost_enclave_status *st = ghost_enclave_status(k->enclave);
+	struct ghost_kernel_info info;
+	char buf[32];
+
+	if (!ghost_kernel_info(&info) && info.ejected) {
+		notice(k, "the kernel ejected ghOSt (%s); the command goes on in the fair class",
+		       info.reason);
+		return;
+	}
+	if (st->state == GHOST_ENCLAVE_DYING || st->state == GHOST_ENCLAVE_FREE || !info.loaded) {
+		notice(k,
+		       "another command destroyed enclave %u; the command goes on in the fair class",
+		       k->record.enclave);
+		return;
+	}
+	switch (st->lost_reason) {
+	case GHOST_LOST_STALL:
+		notice(k,
+		       "thread %u waited longer than %s for a decision of %s, so its agents were "
+		       "given up; the kernel's fallback runs the threads until the command ends",
+		       st->lost_arg,
+		       k->run->stall_ns ? format_duration(k->run->stall_ns, buf, sizeof(buf)) :
+					  "5s",
+		       k->run->policy->name);
+		break;
+	case GHOST_LOST_AGENT_EXIT:
+		notice(k,
+		       "agent thread %u ended; the kernel's fallback runs the threads until the "
+		       "command ends",
+		       st->lost_arg);
+		break;
+	default:
+		notice(k, "the agents stopped; the kernel's fallback runs the threads until the "
+			  "command ends");
+	}
+}
+
+static void say_agent_ended(const struct keeper *k, int status)
+{
+	static const char *const after = "the kernel's fallback runs the threads until the command "
+					 "ends; run it again to have the policy back";
+
+	if (WIFSIGNALED(status))
+		notice(k, "the agent process (pid %d) was killed by signal %d (%s); %s", k->agent,
+		       WTERMSIG(status), strsignal(WTERMSIG(status)), after);
+	else
+		notice(k, "the agent process (pid %d) ended with status %d; %s", k->agent,
+		       WEXITSTATUS(status), after);
+}
+
+/* --- the command ------------------------------------------------------------------------ */
+
+/*
+ * A thread that may run on none of its enclave's CPUs would wait for ever: the
+ * command gets the CPUs that both its caller and the enclave allow, or, if there
+ * is none, the enclave's.
+ */
+static void limit_cpus(const struct ghost_cpuset *cpus)
+{
+	cpu_set_t *now = CPU_ALLOC(GHOST_CPUS_MAX), *both = CPU_ALLOC(GHOST_CPUS_MAX);
+	size_t size = CPU_ALLOC_SIZE(GHOST_CPUS_MAX);
+
+	if (!now || !both || sched_getaffinity(0, size, now))
+		goto out;
+	CPU_ZERO_S(size, both);
+	ghost_cpuset_for_each(cpu, cpus) if (CPU_ISSET_S(cpu, size, now))
+		CPU_SET_S(cpu, size, both);
+	if (CPU_EQUAL_S(size, now, both))
+		goto out;
+	if (!CPU_COUNT_S(size, both)) {
+		ghost_cpuset_for_each(cpu, cpus) CPU_SET_S(cpu, size, both);
+	}
+	if (sched_setaffinity(0, size, both))
+		goto out; /* a cpuset forbids it; the policy will find out */
+out:
+	if (now)
+		CPU_FREE(now);
+	if (both)
+		CPU_FREE(both);
+}
+
+static _Noreturn void command_main(const struct keeper *k, int go, int failed)
+{
+	char byte;
+	int err;
+
+	limit_cpus(&k->run->cpus);
+	signals_restore(k);
+	/* End of file: the keeper could not make us a member, or was killed. */
+	if (read(go, &byte, 1) != 1)
+		_exit(EXIT_FAILED);
+	execvp(k->run->command[0], k->run->command);
+	err = errno;
+	if (write(failed, &err, sizeof(err)) < 0)
+		_exit(EXIT_FAILED);
+	_exit(err == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN);
+}
+
+static int start_command(struct keeper *k)
+{
+	int go[2], failed[2];
+	int ret, err;
+
+	if (pipe2(go, O_CLOEXEC) || pipe2(failed, O_CLOEXEC)) {
+		say("cannot make a pipe: %s", strerror(errno));
+		return EXIT_FAILED;
+	}
+	k->command = fork();
+	if (k->command < 0) {
+		say("cannot start %s: %s", k->run->command[0], strerror(errno));
+		k->command = 0;
+		return EXIT_FAILED;
+	}
+	if (!k->command) {
+		close(go[1]);
+		close(failed[0]);
+		command_main(k, go[0], failed[1]);
+	}
+	close(go[0]);
+	close(failed[1]);
+	ret = ghost_enclave_join(k->enclave, k->command);
+	/* ESRCH: a signal ended it already, and waiting for it will tell. */
+	if (ret && ret != -ESRCH) {
+		say("%s cannot join the enclave: %s", k->run->command[0],
+		    k->backend->error[0] ? k->backend->error : strerror(-ret));
+		close(go[1]);
+		close(failed[0]);
+		return exit_code_of(ret);
+	}
+	clock_gettime(CLOCK_MONOTONIC, &k->started);
+	if (write(go[1], "", 1) < 0)
+		ret = 0; /* it has ended; waiting for it tells why */
+	close(go[1]);
+	ret = read(failed[0], &err, sizeof(err));
+	close(failed[0]);
+	if (ret == sizeof(err))
+		say("cannot run %s: %s", k->run->command[0], strerror(err));
+	return EXIT_OK;
+}
+
+static void reap(struct keeper *k, bool *ret_ended)
+{
+	int status;
+
+	if (k->agent && waitpid(k->agent, &status, WNOHANG) == k->agent) {
+		if (!k->told)
+			say_agent_ended(k, status);
+		k->told = true;
+		k->agent = 0;
+	}
+	if (wait4(k->command, &status, WNOHANG, &k->usage) == k->command) {
+		k->status = status;
+		*ret_ended = true;
+	}
+}
+
+static void handle_signals(struct keeper *k, bool *ret_ended)
+{
+	struct signalfd_siginfo info;
+
+	while (read(k->signals, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGCHLD)
+			reap(k, ret_ended);
+		else if (!*ret_ended && !sent_by_terminal(&info))
+			kill(k->command, info.ssi_signo);
+	}
+}
+
+/* Tell, once, that the policy no longer decides: its agents may not be able to. */
+static void watch(struct keeper *k, unsigned int nr_watches)
+{
+	const struct ghost_enclave_status *st = ghost_enclave_status(k->enclave);
+	bool ejected = nr_watches % WATCHES_PER_LOOK == 0 && kernel_ejected();
+
+	if (k->told || (st->state == GHOST_ENCLAVE_ONLINE && !ejected))
+		return;
+	/* Their process is about to end: then we hear by what. */
+	if (st->lost_reason == GHOST_LOST_AGENT_EXIT && !k->suspected) {
+		k->suspected = true;
+		return;
+	}
+	k->told = true;
+	say_lost(k);
+}
+
+static void wait_for_command(struct keeper *k)
+{
+	struct pollfd signals = { .fd = k->signals, .events = POLLIN };
+	unsigned int nr_watches = 0;
+	bool ended = false;
+
+	reap(k, &ended);
+	while (!ended) {
+		if (poll(&signals, 1, WATCH_MS) > 0)
+			handle_signals(k, &ended);
+		else
+			watch(k, ++nr_watches);
+	}
+}
+
+static int exit_code(const struct keeper *k)
+{
+	return WIFSIGNALED(k->status) ? 128 + WTERMSIG(k->status) : WEXITSTATUS(k->status);
+}
+
+/* --- the end -------------------------------------------------------------------------------- */
+
+static void take_stats(const struct keeper *k)
+{
+	struct stats s = {
+		.enclave = k->record.enclave,
+		.exit_code = exit_code(k),
+		.voluntary = k->usage.ru_nvcsw,
+		.involuntary = k->usage.ru_nivcsw,
+	};
+	struct timespec now;
+	int ret;
+
+	if (!k->run->stats && !k->run->stats_json)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	s.seconds = (now.tv_sec - k->started.tv_sec) + (now.tv_nsec - k->started.tv_nsec) * 1e-9;
+	ghost_enclave_count(k->enclave, &s.counts);
+	if (k->run->stats)
+		stats_print(k->run, &s);
+	ret = k->run->stats_json ? stats_write_json(k->run, &s) : 0;
+	if (ret)
+		say("cannot write %s: %s", k->run->stats_json, strerror(-ret));
+}
+
+static void stop_agent(struct keeper *k)
+{
+	static const struct timespec nap = { .tv_nsec = 5 * 1000 * 1000 };
+
+	if (!k->agent)
+		return;
+	if (write(k->life, "q", 1) < 0)
+		kill(k->agent, SIGKILL);
+	for (int ms = 0; waitpid(k->agent, NULL, WNOHANG) == 0; ms += 5) {
+		if (ms == AGENTS_STOP_MS)
+			kill(k->agent, SIGKILL);
+		nanosleep(&nap, NULL);
+	}
+	k->agent = 0;
+}
+
+/* Everything back to how it was, as far as it was done. */
+static void clean_up(struct keeper *k, int lock)
+{
+	struct record r;
+	int ret;
+
+	if (k->command && !k->status && waitpid(k->command, &k->status, WNOHANG) == 0) {
+		kill(k->command, SIGKILL);
+		waitpid(k->command, &k->status, 0);
+	}
+	/* First: an agent process that hangs would keep the enclave busy. */
+	stop_agent(k);
+	if (lock < 0)
+		lock = record_lock();
+	/* The number may belong to someone else by now. */
+	if (k->enclave && !record_read(k->record.enclave, &r) &&
+	    r.keeper.pid == k->record.keeper.pid && r.keeper.start == k->record.keeper.start) {
+		ret = destroy_enclave(k->backend, k->record.enclave);
+		if (!ret)
+			record_remove(k->record.enclave);
+		else if (ret != -ENOENT)
+			say("cannot destroy enclave %u (%s); the next ghost command tries again",
+			    k->record.enclave, strerror(-ret));
+	}
+	ghost_enclave_close(k->enclave);
+	if (k->backend)
+		k->backend->close(k->backend);
+	if (lock >= 0) {
+		intent_remove();
+		unload_when_idle();
+		record_unlock(lock);
+	}
+}
+
+static void describe(struct keeper *k)
+{
+	size_t len = 0;
+
+	snprintf(k->record.policy, sizeof(k->record.policy), "%s", k->run->policy->name);
+	for (char **arg = k->run->command; *arg && len < sizeof(k->record.command); arg++)
+		len += snprintf(k->record.command + len, sizeof(k->record.command) - len, "%s%s",
+				arg == k->run->command ? "" : " ", *arg);
+}
+
+/* Under the lock: up to the point from which a dead keeper can be told from the record. */
+static int prepare(struct keeper *k, int lock)
+{
+	int ret;
+
+	tidy();
+	ret = load(k);
+	ret = ret ?: open_kernel(&k->backend);
+	ret = ret ?: create(k);
+	if (ret)
+		return ret;
+	ret = record_write(&k->record);
+	if (ret) {
+		say("cannot write to /run/ghost: %s", strerror(-ret));
+		return EXIT_FAILED;
+	}
+	ret = fork_agent(k, lock);
+	if (ret)
+		return ret;
+	ret = record_write(&k->record);
+	if (ret) {
+		say("cannot write to /run/ghost: %s", strerror(-ret));
+		return EXIT_FAILED;
+	}
+	intent_remove();
+	return EXIT_OK;
+}
+
+/* Scripts that run us in a loop stop at Ctrl-C only if we die of it as well. */
+static void die_of_interrupt(const struct keeper *k)
+{
+	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	sigset_t set;
+
+	if (!WIFSIGNALED(k->status) || WTERMSIG(k->status) != SIGINT)
+		return;
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaction(SIGINT, &dfl, NULL);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	raise(SIGINT);
+}
+
+int keeper_run(const struct run *run)
+{
+	struct sched_param param = { 0 };
+	struct keeper k = { .run = run };
+	int lock, ret;
+
+	/* Run inside an enclave, neither we nor the agents shall be members of it. */
+	if (sched_getscheduler(0) == POLICY_SCHED_EXT)
+		sched_setscheduler(0, SCHED_OTHER, &param);
+	process_of(getpid(), &k.record.keeper);
+	describe(&k);
+	ret = signals_take(&k);
+	if (ret) {
+		say("cannot receive signals: %s", strerror(-ret));
+		return EXIT_FAILED;
+	}
+	lock = record_lock();
+	if (lock < 0)
+		return say_no_lock(lock);
+	ret = prepare(&k, lock);
+	if (!ret) {
+		record_unlock(lock);
+		lock = -1;
+		ret = wait_for_agents(&k);
+	}
+	if (!ret)
+		ret = start_command(&k);
+	if (!ret) {
+		wait_for_command(&k);
+		take_stats(&k);
+		ret = exit_code(&k);
+	}
+	clean_up(&k, lock);
+	die_of_interrupt(&k);
+	return ret;
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The `ghost` program: finds the verb and hands over.
+ * In: the command line. Out: the verb's exit code.
+ * Called by people, scripts, tests and the bench.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+static int help_main(int argc, char **argv);
+
+static const struct verb verb_help = {
+	.name = "help",
+	.args = "[VERB]",
+	.help = "show what there is, or the options of a verb",
+	.main = help_main,
+};
+
+/* In the order in which people need them. */
+static const struct verb *const verbs[] = {
+	&verb_check, &verb_run,	   &verb_status,   &verb_attach, &verb_destroy,
+	&verb_load,  &verb_unload, &verb_policies, &verb_help,
+};
+
+#define NR_VERBS (sizeof(verbs) / sizeof(verbs[0]))
+
+static const struct verb *find_verb(const char *name)
+{
+	for (size_t i = 0; i < NR_VERBS; i++) {
+		if (!strcmp(verbs[i]->name, name))
+			return verbs[i];
+	}
+	return NULL;
+}
+
+static _Noreturn void unknown_verb(const char *name)
+{
+	const char *names[NR_VERBS + 1] = { NULL };
+	const char *like;
+
+	for (size_t i = 0; i < NR_VERBS; i++)
+		names[i] = verbs[i]->name;
+	like = nearest(name, names);
+	usage_error(NULL, "there is no verb '%s'%s%s%s", name, like ? " (did you mean '" : "",
+		    like ? like : "", like ? "'?)" : "");
+}
+
+static void print_help(void)
+{
+	printf("Usage: ghost VERB [OPTION...]\n"
+	       "Lets a process decide which thread runs next, through sched_ext.\n\n");
+	for (size_t i = 0; i < NR_VERBS; i++)
+		printf("  %-10s %s\n", verbs[i]->name, verbs[i]->help);
+	printf("\n"
+	       "  --help     show this help; 'ghost VERB --help' shows the options of a verb\n"
+	       "  --version  print the version\n\n"
+	       "Exit status: 0 done, 1 failed, 2 wrong usage, 3 not supported by this kernel,\n"
+	       "4 no permission; 'ghost run' passes on the exit status of its command.\n");
+}
+
+static int help_main(int argc, char **argv)
+{
+	char *help[] = { NULL, "--help", NULL };
+	const struct verb *verb;
+
+	if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+		print_help();
+		return EXIT_OK;
+	}
+	if (argc > 2)
+		usage_error(NULL, "help is about one verb, not also about '%s'", argv[2]);
+	verb = find_verb(argv[1]);
+	if (!verb)
+		unknown_verb(argv[1]);
+	if (verb == &verb_help) {
+		print_help();
+		return EXIT_OK;
+	}
+	help[0] = argv[1];
+	return verb->main(2, help);
+}
+
+int main(int argc, char **argv)
+{
+	const struct verb *verb;
+	int code;
+
+	if (argc < 2)
+		usage_error(NULL, "say what to do, for example 'ghost check'");
+	if (!strcmp(argv[1], "--version")) {
+		printf("ghost %s (abi %d)\n", VERSION, GHOST_ABI_VERSION);
+		return EXIT_OK;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+		print_help();
+		return EXIT_OK;
+	}
+	if (argv[1][0] == '-')
+		usage_error(NULL, "unknown option '%s' before the verb", argv[1]);
+	verb = find_verb(argv[1]);
+	if (!verb)
+		unknown_verb(argv[1]);
+	code = verb->main(argc - 1, argv + 1);
+
+	/* A full disk must not look like success. */
+	if (fflush(stdout) || ferror(stdout)) {
+		say("cannot write to standard output: %s", strerror(errno));
+		return code ? code : EXIT_FAILED;
+	}
+	return code;
+}

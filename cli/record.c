@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Records below /run/ghost: who keeps which enclave, who is about to make one.
+ * In: processes. Out: JSON files, each replaced as a whole. See record.h.
+ * Called by run, tidy and the verbs that change enclaves.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/record.h"
+
+#define RECORD_DIR "/run/ghost"
+#define LOCK_PATH RECORD_DIR "/lock"
+#define INTENT_NAME "intent"
+#define AUTOMATIC_NAME "automatic"
+#define ENABLE_SEQ_PATH "/sys/kernel/sched_ext/enable_seq"
+
+/* --- processes ---------------------------------------------------------------- */
+
+bool process_of(pid_t pid, struct process *ret)
+{
+	char path[64], line[1024];
+	const char *c;
+	FILE *f;
+	char state;
+
+	if (pid <= 0)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	c = fgets(line, sizeof(line), f);
+	fclose(f);
+	/* The name, in parentheses, may itself hold anything. */
+	c = c ? strrchr(line, ')') : NULL;
+	if (!c || c[1] != ' ')
+		return false;
+	state = c[2];
+	/* Fields 3 (state) to 22 (start time). */
+	c++;
+	for (int field = 3; c && field < 22; field++)
+		c = strchr(c + 1, ' ');
+	/* A zombie does nothing any more. */
+	if (!c || state == 'Z' || state == 'X')
+		return false;
+	ret->pid = pid;
+	ret->start = strtoull(c + 1, NULL, 10);
+	return true;
+}
+
+bool process_alive(const struct process *p)
+{
+	struct process now;
+
+	return p->pid && process_of(p->pid, &now) && now.start == p->start;
+}
+
+static json_t *process_json(const struct process *p)
+{
+	return json_pack("{s:i, s:I}", "pid", (int)p->pid, "start", (json_int_t)p->start);
+}
+
+static void process_from(json_t *object, const char *key, struct process *ret)
+{
+	json_t *p = json_object_get(object, key);
+
+	ret->pid = json_integer_value(json_object_get(p, "pid"));
+	ret->start = json_integer_value(json_object_get(p, "start"));
+}
+
+/* --- the lock ------------------------------------------------------------------ */
+
+int record_lock(void)
+{
+	static const struct timespec nap = { .tv_nsec = 20 * 1000 * 1000 };
+	int fd;
+
+	if (mkdir(RECORD_DIR, 0700) && errno != EEXIST)
+		return -errno;
+	fd = open(LOCK_PATH, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	for (int i = 0; flock(fd, LOCK_EX | LOCK_NB); i++) {
+		if (errno != EWOULDBLOCK && errno != EINTR) {
+			int err = -errno;
+
+			close(fd);
+			return err;
+		}
+		if (i == 150)
+			say("waiting for another ghost command to finish");
+		nanosleep(&nap, NULL);
+	}
+	return fd;
+}
+
+void record_unlock(int lock)
+{
+	close(lock);
+}
+
+/* --- files ----------------------------------------------------------------------- */
+
+static void path_of(char *buf, size_t size, const char *name)
+{
+	snprintf(buf, size, RECORD_DIR "/%s", name);
+}
+
+static int write_file(const char *name, json_t *object)
+{
+	char path[128], temporary[128 + 4];
+	int ret = 0;
+
+	if (!object)
+		return -ENOMEM;
+	path_of(path, sizeof(path), name);
+	snprintf(temporary, sizeof(temporary), "%s.new", path);
+	if (json_dump_file(object, temporary, JSON_INDENT(1)))
+		ret = errno ? -errno : -EIO;
+	else if (rename(temporary, path))
+		ret = -errno;
+	if (ret)
+		unlink(temporary);
+	json_decref(object);
+	return ret;
+}
+
+static int read_file(const char *name, json_t **ret)
+{
+	char path[128];
+	json_t *object;
+
+	path_of(path, sizeof(path), name);
+	if (access(path, F_OK))
+		return -errno;
+	object = json_load_file(path, 0, NULL);
+	if (!object)
+		return -EIO;
+	*ret = object;
+	return 0;
+}
+
+static void remove_file(const char *name)
+{
+	char path[128];
+
+	path_of(path, sizeof(path), name);
+	unlink(path);
+}
+
+/* --- one enclave --------------------------------------------------------------- */
+
+static void enclave_name(char *buf, size_t size, uint32_t id)
+{
+	snprintf(buf, size, "enclave_%u", id);
+}
+
+int record_write(const struct record *r)
+{
+	char name[32];
+
+	enclave_name(name, sizeof(name), r->enclave);
+	return write_file(name, json_pack("{s:i, s:o, s:o, s:s, s:o}", "enclave", (int)r->enclave,
+					  "keeper", process_json(&r->keeper), "agent",
+					  process_json(&r->agent), "policy", r->policy, "command",
+					  json_text(r->command)));
+}
+
+static void copy_text(char *to, size_t size, json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	snprintf(to, size, "%s", text ? text : "");
+}
+
+int record_read(uint32_t enclave, struct record *ret)
+{
+	struct record r = { .enclave = enclave };
+	json_t *object;
+	char name[32];
+	int err;
+
+	enclave_name(name, sizeof(name), enclave);
+	err = read_file(name, &object);
+	if (err)
+		return err;
+	process_from(object, "keeper", &r.keeper);
+	process_from(object, "agent", &r.agent);
+	copy_text(r.policy, sizeof(r.policy), object, "policy");
+	copy_text(r.command, sizeof(r.command), object, "command");
+	json_decref(object);
+	*ret = r;
+	return 0;
+}
+
+void record_remove(uint32_t enclave)
+{
+	char name[32];
+
+	enclave_name(name, sizeof(name), enclave);
+	remove_file(name);
+}
+
+bool record_is_live(const struct record *r)
+{
+	return process_alive(&r->keeper) || process_alive(&r->agent);
+}
+
+/* --- what is about to happen ------------------------------------------------------ */
+
+int intent_write(const struct intent *in)
+{
+	return write_file(INTENT_NAME,
+			  json_pack("{s:o, s:I, s:b}", "keeper", process_json(&in->keeper),
+				    "before", (json_int_t)in->before, "loading", in->loading));
+}
+
+int intent_read(struct intent *ret)
+{
+	json_t *object;
+	int err = read_file(INTENT_NAME, &object);
+
+	if (err)
+		return err;
+	process_from(object, "keeper", &ret->keeper);
+	ret->before = json_integer_value(json_object_get(object, "before"));
+	ret->loading = json_is_true(json_object_get(object, "loading"));
+	json_decref(object);
+	return 0;
+}
+
+void intent_remove(void)
+{
+	remove_file(INTENT_NAME);
+}
+
+/* The kernel counts how often a scheduler was enabled: the name of a loading. */
+static long long loading_number(void)
+{
+	long long n = -1;
+	FILE *f = fopen(ENABLE_SEQ_PATH, "re");
+
+	if (!f)
+		return -1;
+	if (fscanf(f, "%lld", &n) != 1)
+		n = -1;
+	fclose(f);
+	return n;
+}
+
+void automatic_mark(void)
+{
+	write_file(AUTOMATIC_NAME, json_pack("{s:I}", "loading", (json_int_t)loading_number()));
+}
+
+bool automatic_marked(void)
+{
+	json_t *object;
+	bool ret;
+
+	if (read_file(AUTOMATIC_NAME, &object))
+		return false;
+	ret = json_integer_value(json_object_get(object, "loading")) == loading_number();
+	json_decref(object);
+	return ret;
+}
+
+void automatic_unmark(void)
+{
+	remove_file(AUTOMATIC_NAME);
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What `ghost` commands tell each other through files: who keeps an enclave.
+ * In: processes. Out: small JSON files below /run/ghost, and one lock.
+ * Called by run and by every verb that needs to know who is still alive.
+ */
+#ifndef GHOST_CLI_RECORD_H
+#define GHOST_CLI_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* A process, also after its pid was given to another one. */
+struct process {
+	pid_t pid; /* 0: none */
+	unsigned long long start;
+};
+
+bool process_of(pid_t pid, struct process *ret);
+bool process_alive(const struct process *p);
+
+/* One enclave made by `ghost run`. */
+struct record {
+	uint32_t enclave;
+	struct process keeper;
+	struct process agent;
+	char policy[64];
+	char command[256];
+};
+
+/*
+ * The lock that serialises all commands that change something. Returns a file
+ * descriptor or a negative errno; says so when it has to wait for long.
+ */
+int record_lock(void);
+void record_unlock(int lock);
+
+/* All below: hold the lock. 0 or a negative errno; -ENOENT: no such record. */
+int record_write(const struct record *r);
+int record_read(uint32_t enclave, struct record *ret);
+void record_remove(uint32_t enclave);
+bool record_is_live(const struct record *r);
+
+/*
+ * What a command is about to do, so that it can be undone when it is killed in
+ * the middle: who, and which enclaves were there @before (a bit per id).
+ */
+struct intent {
+	struct process keeper;
+	uint64_t before;
+	bool loading; /* the kernel side was not loaded before */
+};
+
+int intent_write(const struct intent *in);
+int intent_read(struct intent *ret);
+void intent_remove(void);
+
+/*
+ * Was the kernel side that is loaded now loaded by `ghost run` of its own
+ * accord, to be unloaded with the last enclave? The mark names one loading, so
+ * that it never fits another one.
+ */
+void automatic_mark(void);
+bool automatic_marked(void);
+void automatic_unmark(void);
+
+/* --- tidy.c: what dead commands left behind. Hold the lock. ---------------------- */
+
+/* Destroy enclaves whose keeper and agents are gone, unload if nothing is left. */
+void tidy(void);
+/* Unload, if it was loaded automatically and no enclave is there any more. */
+void unload_when_idle(void);
+/* Enclaves that exist, a bit per id. */
+uint64_t enclaves_present(void);
+
+#endif

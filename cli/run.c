@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ghost run: the command line of a run, checked before anything is touched.
+ * In: argv, the policy's table of parameters. Out: a struct run for the keeper.
+ * Called by people.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/run.h"
+#include "policies/policies.h"
+
+#define STALL_NS_MIN (10ull * 1000 * 1000)
+#define STALL_NS_MAX (25ull * 1000 * 1000 * 1000) /* the kernel's own limit is 30 s */
+
+static int run_main(int argc, char **argv);
+
+const struct verb verb_run = {
+	.name = "run",
+	.args = "POLICY [POLICY OPTION...] -- COMMAND [ARG...]",
+	.help = "run a command with a policy that decides which of its threads runs",
+	.main = run_main,
+};
+
+enum {
+	KEY_CPUS = 0x100,
+	KEY_STALL,
+	KEY_STATS,
+	KEY_STATS_JSON,
+	KEY_QUIET,
+	KEY_PARAM = 0x1000, /* plus the parameter's index */
+};
+
+static const struct argp_option run_options[] = {
+	{ "cpus", KEY_CPUS, "LIST", 0,
+	  "the CPUs of the enclave, such as 0-3,6 (default: all online)", 0 },
+	{ "stall", KEY_STALL, "DURATION", 0,
+	  "give the agents up when a thread waits this long for a decision (default: 5s)", 0 },
+	{ "stats", KEY_STATS, NULL, 0, "print a summary when the command has ended", 0 },
+	{ "stats-json", KEY_STATS_JSON, "FILE", 0, "write the summary to FILE, as JSON", 0 },
+	{ "quiet", KEY_QUIET, NULL, 0, "do not tell of agents that fail; errors are still told",
+	  0 },
+	OPTION_HELP,
+};
+
+#define NR_RUN_OPTIONS (sizeof(run_options) / sizeof(run_options[0]))
+
+struct arguments {
+	struct run run;
+	struct verb verb; /* as verb_run, with what --help says of policies */
+	bool cpus_given;
+	char *policy_name;
+};
+
+/* --- values ------------------------------------------------------------------------ */
+
+static void set_cpus(struct arguments *a, const char *list)
+{
+	struct ghost_cpuset online;
+	char text[256];
+	int ret = ghost_cpuset_parse(&a->run.cpus, list);
+
+	if (ret == -ERANGE)
+		usage_error(&a->verb, "--cpus %s: CPUs are numbered from 0 to %d", list,
+			    GHOST_CPUS_MAX - 1);
+	if (ret || !ghost_cpuset_count(&a->run.cpus))
+		usage_error(&a->verb, "--cpus wants a list such as 0-3,6, not '%s'", list);
+	if (ghost_cpuset_online(&online))
+		return; /* making the enclave will tell */
+	ghost_cpuset_for_each(cpu, &a->run.cpus)
+	{
+		if (ghost_cpuset_has(&online, cpu))
+			continue;
+		ghost_cpuset_format(&online, text, sizeof(text));
+		usage_error(&a->verb, "--cpus %s: CPU %d is not online (online: %s)", list, cpu,
+			    text);
+	}
+	a->cpus_given = true;
+}
+
+static void set_stall(struct arguments *a, const char *text)
+{
+	if (parse_duration(text, &a->run.stall_ns))
+		usage_error(&a->verb, "--stall wants a duration such as 500ms or 5s, not '%s'",
+			    text);
+	if (a->run.stall_ns < STALL_NS_MIN || a->run.stall_ns > STALL_NS_MAX)
+		usage_error(&a->verb, "--stall must be from 10ms to 25s, not %s", text);
+}
+
+static void set_param(struct arguments *a, unsigned int index, const char *text)
+{
+	const struct ghost_param *p = &a->run.policy->params[index];
+	char low[32], high[32];
+	uint64_t value = 0;
+	bool yes = true;
+
+	switch (p->type) {
+	case GHOST_PARAM_NS:
+		if (parse_duration(text, &value))
+			usage_error(&a->verb,
+				    "--%s wants a duration such as 500us, 10ms or inf, not '%s'",
+				    p->name, text);
+		if (value < p->min || value > p->max)
+			usage_error(&a->verb, "--%s must be from %s to %s, not %s", p->name,
+				    format_duration(p->min, low, sizeof(low)),
+				    format_duration(p->max, high, sizeof(high)), text);
+		break;
+	case GHOST_PARAM_UINT:
+		if (parse_uint(text, &value))
+			usage_error(&a->verb, "--%s wants a whole number, not '%s'", p->name, text);
+		if (value < p->min || value > p->max)
+			usage_error(&a->verb,
+				    "--%s must be from %" PRIu64 " to %" PRIu64 ", not %s", p->name,
+				    p->min, p->max, text);
+		break;
+	case GHOST_PARAM_BOOL:
+		if (text && parse_bool(text, &yes))
+			usage_error(&a->verb, "--%s wants yes or no, not '%s'", p->name, text);
+		value = yes;
+		break;
+	}
+	a->run.params[index] = value;
+}
+
+/* --- the two halves of the command line ---------------------------------------------- */
+
+static error_t parse_common(int key, char *arg, struct arguments *a)
+{
+	switch (key) {
+	case KEY_CPUS:
+		set_cpus(a, arg);
+		return 0;
+	case KEY_STALL:
+		set_stall(a, arg);
+		return 0;
+	case KEY_STATS:
+		a->run.stats = true;
+		return 0;
+	case KEY_STATS_JSON:
+		a->run.stats_json = arg;
+		return 0;
+	case KEY_QUIET:
+		a->run.quiet = true;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* Up to the policy's name, which says what options come after it. */
+static error_t parse_first(int key, char *arg, struct argp_state *state)
+{
+	struct arguments *a = state->input;
+
+	switch (key) {
+	case ARGP_KEY_ARG:
+		if (state->quoted)
+			usage_error(&a->verb, "name a policy before '--'");
+		a->policy_name = arg;
+		/* The rest is for the second half, which starts at the name. */
+		a->run.command = &state->argv[state->next - 1];
+		state->next = state->argc;
+		return 0;
+	case ARGP_KEY_END:
+		if (!a->policy_name)
+			usage_error(&a->verb, "name a policy and a command");
+		return 0;
+	default:
+		return parse_common(key, arg, a);
+	}
+}
+
+static error_t parse_second(int key, char *arg, struct argp_state *state)
+{
+	struct arguments *a = state->input;
+
+	switch (key) {
+	case ARGP_KEY_ARG:
+		/* All that follows belongs to the command, its options too. */
+		a->run.command = &state->argv[state->next - 1];
+		state->next = state->argc;
+		return 0;
+	case ARGP_KEY_END:
+		if (!a->run.command)
+			usage_error(&a->verb, "say which command to run, after '--'");
+		return 0;
+	default:
+		if (key >= KEY_PARAM && key < KEY_PARAM + RUN_PARAMS_MAX) {
+			set_param(a, key - KEY_PARAM, arg);
+			return 0;
+		}
+		return parse_common(key, arg, a);
+	}
+}
+
+/* --- what --help shows ------------------------------------------------------------------ */
+
+static char *list_policies(void)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	if (!f)
+		return NULL;
+	fprintf(f, "Policies ('ghost run POLICY --help' shows the options of one):\n");
+	for (const struct ghost_policy *const *p = policies; *p; p++)
+		fprintf(f, "  %-22s %s\n", (*p)->name, (*p)->help);
+	fclose(f);
+	return text;
+}
+
+static char *param_help(const struct ghost_param *p)
+{
+	char value[32], low[32], high[32];
+	char *text = NULL;
+	int n = -1;
+
+	switch (p->type) {
+	case GHOST_PARAM_NS:
+		n = asprintf(&text, "%s (%s to %s, default: %s)", p->help,
+			     format_duration(p->min, low, sizeof(low)),
+			     format_duration(p->max, high, sizeof(high)),
+			     format_duration(p->value, value, sizeof(value)));
+		break;
+	case GHOST_PARAM_UINT:
+		n = asprintf(&text, "%s (%" PRIu64 " to %" PRIu64 ", default: %" PRIu64 ")",
+			     p->help, p->min, p->max, p->value);
+		break;
+	case GHOST_PARAM_BOOL:
+		n = asprintf(&text, "%s (default: %s)", p->help, p->value ? "yes" : "no");
+		break;
+	}
+	return n < 0 ? NULL : text;
+}
+
+static unsigned int count_params(const struct ghost_policy *policy)
+{
+	unsigned int n = 0;
+
+	while (policy->params && policy->params[n].name && n < RUN_PARAMS_MAX)
+		n++;
+	return n;
+}
+
+/* The options of `run`, and then those of @policy. Lives as long as the program. */
+static struct argp_option *options_with(const struct ghost_policy *policy)
+{
+	static const char *const args[] = {
+		[GHOST_PARAM_NS] = "DURATION",
+		[GHOST_PARAM_UINT] = "N",
+		[GHOST_PARAM_BOOL] = "yes|no",
+	};
+	unsigned int nr = policy ? count_params(policy) : 0;
+	struct argp_option *options = calloc(NR_RUN_OPTIONS + nr + 2, sizeof(*options));
+	struct argp_option *o = options;
+	char *title;
+
+	if (!options)
+		exit(EXIT_FAILED);
+	memcpy(o, run_options, sizeof(run_options));
+	o += NR_RUN_OPTIONS;
+	if (!nr)
+		return options;
+	if (asprintf(&title, "Options of %s:", policy->name) < 0)
+		exit(EXIT_FAILED);
+	*o++ = (struct argp_option){ .doc = title, .group = 1 };
+	for (unsigned int i = 0; i < nr; i++) {
+		const struct ghost_param *p = &policy->params[i];
+
+		*o++ = (struct argp_option){
+			.name = p->name,
+			.key = KEY_PARAM + i,
+			.arg = args[p->type],
+			.flags = p->type == GHOST_PARAM_BOOL ? OPTION_ARG_OPTIONAL : 0,
+			.doc = param_help(p),
+			.group = 1,
+		};
+	}
+	return options;
+}
+
+/* --- what must be there --------------------------------------------------------------- */
+
+static void find_policy(struct arguments *a)
+{
+	const char *names[64] = { NULL };
+	char list[512] = "";
+	const char *like;
+	size_t len;
+	int n = 0;
+
+	a->run.policy = policies_find(a->policy_name);
+	if (a->run.policy)
+		return;
+	for (; policies[n] && n < 63; n++) {
+		names[n] = policies[n]->name;
+		len = strlen(list);
+		snprintf(list + len, sizeof(list) - len, "%s%s", n ? ", " : "", names[n]);
+	}
+	like = nearest(a->policy_name, names);
+	if (like)
+		usage_error(&a->verb, "there is no policy '%s' (did you mean '%s'? there are: %s)",
+			    a->policy_name, like, list);
+	usage_error(&a->verb, "there is no policy '%s' (there are: %s)", a->policy_name, list);
+}
+
+/* 0, EXIT_NOT_FOUND or EXIT_CANNOT_RUN. */
+static int look_at(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return errno == EACCES ? EXIT_CANNOT_RUN : EXIT_NOT_FOUND;
+	return S_ISREG(st.st_mode) && !access(path, X_OK) ? EXIT_OK : EXIT_CANNOT_RUN;
+}
+
+/* Where execvp() will look, so that a slip of the pen costs nothing. */
+static int find_command(const char *name)
+{
+	const char *path = getenv("PATH");
+	int ret = EXIT_NOT_FOUND;
+	char full[4096];
+
+	if (strchr(name, '/'))
+		return look_at(name);
+	if (!*name)
+		return EXIT_NOT_FOUND;
+	for (path = path ? path : "/bin:/usr/bin"; path; path = strchr(path, ':')) {
+		int len, one;
+
+		path += *path == ':';
+		len = strcspn(path, ":");
+		snprintf(full, sizeof(full), "%.*s/%s", len ? len : 1, len ? path : ".", name);
+		one = look_at(full);
+		if (one == EXIT_OK)
+			return one;
+		if (one == EXIT_CANNOT_RUN)
+			ret = one;
+	}
+	return ret;
+}
+
+static int check_command(const char *name)
+{
+	int ret = find_command(name);
+
+	if (ret == EXIT_NOT_FOUND)
+		say("%s: command not found", name);
+	else if (ret)
+		say("%s: cannot be executed", name);
+	return ret;
+}
+
+static int run_main(int argc, char **argv)
+{
+	struct arguments a = { .verb = verb_run };
+	char **rest;
+	int ret;
+
+	a.verb.more = list_policies();
+	options_parse(&a.verb, options_with(NULL), parse_first, &a, argc, argv);
+	find_policy(&a);
+	for (unsigned int i = 0; i < count_params(a.run.policy); i++)
+		a.run.params[i] = a.run.policy->params[i].value;
+	rest = a.run.command;
+	a.run.command = NULL;
+	a.verb.more = a.run.policy->help;
+	options_parse(&a.verb, options_with(a.run.policy), parse_second, &a, argc - (rest - argv),
+		      rest);
+
+	if (!a.cpus_given) {
+		ret = ghost_cpuset_online(&a.run.cpus);
+		if (ret) {
+			say("cannot tell which CPUs are online: %s", strerror(-ret));
+			return EXIT_FAILED;
+		}
+	}
+	ret = check_command(a.run.command[0]);
+	ret = ret ?: check_kernel();
+	return ret ?: keeper_run(&a.run);
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Undo what commands that were killed left behind.
+ * In: records, the enclaves that exist. Out: dead ones destroyed, one line each.
+ * Called, under the lock, at the start of every verb that looks at enclaves.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/record.h"
+
+uint64_t enclaves_present(void)
+{
+	uint32_t ids[GHOST_ENCLAVES_MAX];
+	int nr = ghost_enclave_list(ids);
+	uint64_t set = 0;
+
+	for (int i = 0; i < nr; i++)
+		set |= 1ull << ids[i];
+	return set;
+}
+
+void unload_when_idle(void)
+{
+	char error[512] = "";
+	int ret;
+
+	if (enclaves_present() || !automatic_marked())
+		return;
+	ret = ghost_kernel_unload(error, sizeof(error));
+	if (ret && ret != -ENOENT)
+		say("cannot unload the kernel side: %s", error[0] ? error : strerror(-ret));
+	else
+		automatic_unmark();
+}
+
+/* Was the enclave made by a command that is gone, with nobody to look after it? */
+static bool is_orphan(uint32_t id, const struct intent *dead)
+{
+	struct record r;
+	int err = record_read(id, &r);
+
+	if (!err)
+		return !record_is_live(&r);
+	/* A record that cannot be read tells nothing; one that is not there may. */
+	return err == -ENOENT && dead && !(dead->before >> id & 1);
+}
+
+/* Records of enclaves that are no more: a program of the user's own destroyed them. */
+static void remove_stale_records(uint64_t present)
+{
+	struct record r;
+
+	for (uint32_t id = 1; id < GHOST_ENCLAVES_MAX; id++) {
+		if (present >> id & 1)
+			continue;
+		if (!record_read(id, &r) && !record_is_live(&r))
+			record_remove(id);
+	}
+}
+
+static void destroy_orphans(uint64_t present, const struct intent *dead)
+{
+	struct ghost_backend *backend = NULL;
+	char error[512] = "";
+	int ret;
+
+	for (uint32_t id = 1; id < GHOST_ENCLAVES_MAX; id++) {
+		if (!(present >> id & 1) || !is_orphan(id, dead))
+			continue;
+		ret = backend ? 0 : ghost_kernel_open(&backend, error, sizeof(error));
+		if (ret) {
+			say("cannot tidy up enclave %u: %s", id, error);
+			return;
+		}
+		ret = destroy_enclave(backend, id);
+		if (ret) {
+			say("cannot tidy up enclave %u, whose 'ghost run' was killed: %s", id,
+			    strerror(-ret));
+			continue;
+		}
+		record_remove(id);
+		say("tidied up enclave %u, whose 'ghost run' was killed", id);
+	}
+	if (backend)
+		backend->close(backend);
+}
+
+void tidy(void)
+{
+	struct intent in;
+	bool have_intent = !intent_read(&in);
+	bool dead = have_intent && !process_alive(&in.keeper);
+	uint64_t present = enclaves_present();
+
+	destroy_orphans(present, dead ? &in : NULL);
+	remove_stale_records(present);
+	/* It may have died in the middle of loading, before it could leave its mark. */
+	if (dead) {
+		if (in.loading && !enclaves_present()) {
+			ghost_kernel_unload(NULL, 0);
+			automatic_unmark();
+		}
+		intent_remove();
+	}
+	unload_when_idle();
+}
