@@ -1,0 +1,191 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The `ghost` program on a kernel with sched_ext: runs, faults, refusals.
+# In: build/cli/ghost, root. Out: TAP. Called by test_cli.sh, in a VM or here.
+set -uo pipefail
+export LC_ALL=C.UTF-8
+root=${GHOST_TESTS_ROOT:-$(cd "$(dirname "$0")/../.." && pwd)}
+build=${GHOST_TESTS_BUILD:-$root/build}
+ghost=$build/cli/ghost
+# shellcheck source=tests/vm/cli_lib.sh
+source "$root/tests/vm/cli_lib.sh"
+trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
+
+status_of() { # JQ-LIKE KEY of the first enclave, from status --json
+	"$ghost" status --json 2>/dev/null | sed -nE "s/^ *\"$1\": \"?([^\",]*)\"?,?$/\1/p" | head -n 1
+}
+state_is() { [ "$(status_of state)" = "$1" ]; }
+threads_are() { [ "$(status_of threads)" = "$1" ]; }
+threads_at_least() { [ "$(status_of threads)" -ge "$1" ]; }
+not_running() { ! kill -0 "$1" 2>/dev/null; }
+sched_of() { awk '{ sub(/^.*\) /, ""); print $39 }' "/proc/$1/stat" 2>/dev/null; }
+is_fair() { [ "$(sched_of "$1")" = 0 ]; }
+is_member() { [ "$(sched_of "$1")" = 7 ]; }
+
+# ---- a whole run, loading and unloading by itself ----
+
+succeeds 'check says that this system can run ghOSt' -- "$ghost" check
+contains 'This system can run ghOSt\.' 'in a closing sentence' "$(tail -n 1 "$work/out")"
+succeeds 'a run ends well' -- "$ghost" run fifo_percpu -- true
+clean 'and leaves nothing'
+is 'and says nothing' "$(cat "$work/out" "$work/err")" ''
+
+# ---- who may not, and what is in the way ----
+
+nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
+refuses 4 'no permission' 'run without rights is refused with status 4' -- nobody "$ghost" run fifo_percpu -- true
+refuses 4 'no permission' 'so is status' -- nobody "$ghost" status
+refuses 4 'no permission' 'so is unload' -- nobody "$ghost" unload
+nobody "$ghost" check >"$work/out" 2>&1
+is 'check tells that only the rights are missing' $? 4
+if [ -x "$build/bench/fifo_load" ]; then
+	refuses 1 "the sched_ext scheduler '[a-z_]+' is loaded" 'another sched_ext scheduler is named' \
+		-- "$build/bench/fifo_load" -- "$ghost" run fifo_percpu -- true
+	"$build/bench/fifo_load" -- "$ghost" check >"$work/out" 2>&1
+	is 'check tells that it is in the way' $? 1
+else
+	skip 'another sched_ext scheduler is named' 'bench/fifo_load was not built'
+fi
+refuses 1 'not loaded' 'attach to nothing is refused' -- "$ghost" attach 1 $$
+refuses 1 'not loaded' 'destroy of nothing is refused' -- "$ghost" destroy 1
+succeeds 'destroying all of nothing is done' -- "$ghost" destroy --all
+succeeds 'unloading nothing is done' -- "$ghost" unload
+
+# ---- loaded to stay: what follows is quicker ----
+
+succeeds 'load loads' -- "$ghost" load
+succeeds 'loading twice is no error' -- "$ghost" load
+is 'loaded to stay, it stays' "$("$ghost" run fifo_percpu -- true; cat /sys/kernel/sched_ext/state)" enabled
+keep=1
+refuses 1 'there is no enclave 7' 'an enclave that is not there is told' -- "$ghost" destroy 7
+
+"$ghost" run fifo_percpu -- sh -c 'exit 42' >"$work/out" 2>"$work/err"
+is "the command's exit status is passed on" $? 42
+"$ghost" run fifo_percpu -- sh -c 'kill -USR1 $$' >"$work/out" 2>"$work/err"
+is 'a command killed by a signal gives 128 + the signal' $? 138
+is 'stdin, stdout and stderr are the command'"'"'s alone' \
+	"$(printf 'a\0b\n' | "$ghost" run fifo_percpu -- sh -c 'cat; echo x >&2' 2>&1 | od -An -c | tr -d ' ')" 'a\0b\nx\n'
+is 'arguments arrive as they are' "$("$ghost" run fifo_percpu -- printf '[%s]' 'a b' '' --json -- '*')" '[a b][][--json][--][*]'
+is "'--' may be left out" "$("$ghost" run fifo_percpu echo --stats)" '--stats'
+is 'a script without a first line is run by the shell' \
+	"$(printf 'echo yes\n' >"$work/s"; chmod +x "$work/s"; "$ghost" run fifo_percpu -- "$work/s")" yes
+is 'the command sees the CPUs of its enclave' "$("$ghost" run fifo_percpu --cpus 1 -- nproc)" 1
+is 'a caller bound to other CPUs gets those of the enclave' \
+	"$(taskset -c 0 "$ghost" run fifo_percpu --cpus 1 -- sh -c 'taskset -cp $$ | sed "s/.*: //"')" 1
+is 'ignored signals stay ignored in the command' \
+	"$(trap '' HUP; "$ghost" run fifo_percpu -- grep SigIgn /proc/self/status | tr -d '\t')" 'SigIgn:0000000000000001'
+is 'no file of ours is open in the command' \
+	"$("$ghost" run fifo_percpu -- sh -c 'echo /proc/self/fd/*' | tr ' ' '\n' | wc -l)" \
+	"$(sh -c 'echo /proc/self/fd/*' | tr ' ' '\n' | wc -l)"
+# shellcheck disable=SC2016 # for the shell inside
+is 'the command and its children are members' \
+	"$("$ghost" run fifo_percpu -- sh -c 'sched() { awk "{ sub(/^.*\) /, \"\"); print \$39 }" /proc/$1/stat; }
+		sleep 1 & sched $$; sched $!; wait' | tr '\n' ' ')" '7 7 '
+
+succeeds 'numbers are written as JSON' -- "$ghost" run fifo_percpu --stats-json "$work/stats.json" -- sh -c 'sleep 0.1'
+contains '"committed": [1-9]' 'with transactions committed' "$(cat "$work/stats.json")"
+"$ghost" run fifo_percpu --stats -- true 2>"$work/err"
+contains 'messages +[1-9]' '--stats tells of messages' "$(cat "$work/err")"
+
+# ---- while one runs ----
+
+"$ghost" run fifo_percpu --cpus 0 -- sleep 1000 2>"$work/run.err" &
+keeper=$!
+await 60 state_is online
+is 'a run is seen online' "$(status_of state)" online
+is 'with its policy' "$(status_of policy)" fifo_percpu
+is 'its command' "$(status_of command)" 'sleep 1000'
+await 20 threads_are 1
+is 'and its thread' "$(status_of threads)" 1
+contains 'sleep +blocked' '--threads lists it' "$("$ghost" status --threads)"
+refuses 1 "CPU 0 belongs to enclave 1 \('sleep 1000', pid $keeper\)" 'CPUs that another enclave owns are refused, with whose they are' \
+	-- "$ghost" run fifo_percpu -- true
+is 'other CPUs are free for another run' "$("$ghost" run fifo_percpu --cpus 1 -- echo second)" second
+refuses 1 'in use' 'unload refuses while a run goes on' -- "$ghost" unload
+
+sleep 1000 &
+other=$!
+succeeds 'a process that already runs can be attached' -- "$ghost" attach 1 $other
+is 'and is a member then' "$(sched_of $other)" 7
+refuses 1 'there is no process 4194303' 'attaching a process that is not there is told' -- "$ghost" attach 1 4194303
+refuses 1 'belongs to a .ghost run. itself' 'a keeper cannot be attached' -- "$ghost" attach 1 $keeper
+refuses 1 'there is no enclave 9' 'attaching to an enclave that is not there is told' -- "$ghost" attach 9 $other
+
+kill -TERM $keeper
+wait $keeper
+is 'SIGTERM is passed on to the command' $? 143
+is 'without a word' "$(cat "$work/run.err")" ''
+await 10 is_fair $other
+is 'what was attached goes back to the fair class' "$(sched_of $other)" 0
+kill $other
+
+# ---- destroyed while busy ----
+
+"$ghost" run fifo_percpu -- stress-ng --cpu 2 --fork 2 --switch 2 --timeout 300s >"$work/out" 2>"$work/run.err" &
+keeper=$!
+await 60 threads_at_least 4
+succeeds 'a busy enclave can be destroyed' -- "$ghost" destroy 1
+contains 'another command destroyed enclave 1' 'and its run tells' "$(await 20 grep -q destroyed "$work/run.err"; cat "$work/run.err")"
+is 'nothing of it is left' "$(status_of state)" ''
+kill -0 $keeper
+is 'and the run goes on' $? 0
+kill -INT $keeper
+wait $keeper 2>/dev/null
+is 'until its command ends' "$(jobs -rp | wc -l)" 0
+keep=0
+succeeds 'unload unloads' -- "$ghost" unload
+clean 'and leaves nothing'
+
+# ---- faults ----
+
+"$ghost" run fifo_percpu -- sh -c 'for i in 1 2 3 4 5 6 7 8; do sleep 0.2; done; echo done; exit 5' >"$work/out" 2>"$work/err" &
+keeper=$!
+await 60 threads_at_least 1
+kill -KILL "$(status_of agent_pid)"
+wait $keeper
+is 'a run whose agents are killed ends with its command' "$? $(cat "$work/out")" '5 done'
+contains '^ghost: the agent process .* was killed by signal 9.*fallback' 'and tells what happened' "$(cat "$work/err")"
+is 'in one sentence' "$(wc -l <"$work/err")" 1
+clean 'and leaves nothing'
+
+"$ghost" run fifo_percpu -- sh -c "sleep 2; echo done >$work/mark" &
+keeper=$!
+await 60 threads_at_least 1
+kill -KILL $keeper
+wait $keeper 2>/dev/null
+await 30 test -s "$work/mark"
+is 'a command whose keeper is killed ends all the same' "$(cat "$work/mark")" 'done'
+clean 'and the agents clean up after it'
+
+"$ghost" run fifo_percpu -- sh -c "sleep 2; echo done >$work/mark2" &
+keeper=$!
+await 60 threads_at_least 1
+agent=$(status_of agent_pid)
+kill -KILL $keeper "$agent"
+wait $keeper 2>/dev/null
+await 10 not_running "$agent"
+"$ghost" status >"$work/out" 2>"$work/err"
+contains "tidied up enclave 1, whose 'ghost run' was killed" 'with both killed, the next command tidies up' "$(cat "$work/err")"
+contains 'not loaded' 'and unloads' "$(cat "$work/out")"
+await 30 test -s "$work/mark2"
+is 'and the command ends in the fair class' "$(cat "$work/mark2")" 'done'
+clean 'and nothing is left'
+
+"$ghost" run fifo_percpu --stall 300ms -- sh -c 'for i in 1 2 3 4 5 6 7 8 9; do sleep 0.2; done; exit 6' >"$work/out" 2>"$work/err" &
+keeper=$!
+await 60 threads_at_least 1
+kill -STOP "$(status_of agent_pid)"
+wait $keeper
+is 'a run whose agents hang ends with its command' $? 6
+contains 'waited longer than 300ms' 'and tells of the stall' "$(cat "$work/err")"
+clean 'and leaves nothing'
+
+setsid "$ghost" run fifo_percpu -- sh -c 'setsid sleep 1000 & echo $!' >"$work/out" 2>"$work/err"
+daemon=$(cat "$work/out")
+await 10 is_fair "$daemon"
+is 'what a command leaves running is given to the fair class' "$(sched_of "$daemon")" 0
+clean 'and the enclave ends with its command'
+kill "$daemon"
+
+finish_group

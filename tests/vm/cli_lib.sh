@@ -1,0 +1,87 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What the tests of the `ghost` program share: TAP, and "nothing was left behind".
+# In: $ghost. Out: TAP lines. Sourced by test_cli.sh, cli_cases.sh, kill_storm.sh.
+
+n=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+ok() { printf 'ok %d - %s\n' $((++n)) "$1"; }
+not_ok() { # SENTENCE WHY...
+	printf 'not ok %d - %s\n' $((++n)) "$1"
+	shift
+	printf '%s\n' "$@" | sed 's/^/# /'
+}
+skip() { printf 'ok %d - %s # SKIP %s\n' $((++n)) "$1" "$2"; }
+finish_group() { printf '1..%d\n' "$n"; n=0; }
+
+is() { # SENTENCE GOT WANTED
+	if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "got '$2', wanted '$3'" "$(cat "$work/err" 2>/dev/null)"; fi
+}
+contains() { # REGEX SENTENCE TEXT
+	if grep -qE -- "$1" <<<"$3"; then ok "$2"; else not_ok "$2" "no '$1' in:" "$3"; fi
+}
+succeeds() { # SENTENCE -- COMMAND...; output in $work/out, $work/err
+	local sentence=$1
+	shift 2
+	"$@" >"$work/out" 2>"$work/err" </dev/null
+	is "$sentence" $? 0
+}
+
+# What a `ghost` that is done must not leave; prints what it finds.
+leftovers() {
+	local f
+	for f in /sys/fs/bpf/ghost /run/ghost/enclave_* /run/ghost/intent /run/ghost/automatic /run/ghost/*.new; do
+		[ ! -e "$f" ] || printf '%s is left\n' "$f"
+	done
+	[ ! -e /sys/kernel/sched_ext/state ] || grep -q disabled /sys/kernel/sched_ext/state ||
+		printf 'sched_ext is %s\n' "$(cat /sys/kernel/sched_ext/state)"
+	for f in /proc/[0-9]*/comm; do
+		[ "$(cat "$f" 2>/dev/null)" != ghost-agent ] || printf '%s is left\n' "${f%/comm}"
+	done
+}
+clean() { # SENTENCE: give processes that end a moment
+	local left i
+	for ((i = 0; i < 100; i++)); do
+		left=$(leftovers)
+		[ -n "$left" ] || break
+		sleep 0.1
+	done
+	if [ -z "$left" ]; then ok "$1"; else not_ok "$1" "$left"; fi
+}
+
+# The command fails with CODE and exactly one sentence, which matches REGEX.
+# With keep=1 something is loaded on purpose, and stays.
+keep=0
+refuses() { # CODE REGEX SENTENCE -- COMMAND...
+	local code=$1 re=$2 sentence=$3 rc left=''
+	shift 4
+	"$@" >"$work/out" 2>"$work/err" </dev/null
+	rc=$?
+	[ $keep = 1 ] || left=$(leftovers)
+	if [ $rc != "$code" ]; then
+		not_ok "$sentence" "status $rc, wanted $code" "$(cat "$work/err")"
+	elif [ "$(wc -l <"$work/err")" != 1 ] || ! grep -q '^ghost: ' "$work/err"; then
+		not_ok "$sentence" 'not one sentence:' "$(cat "$work/err")"
+	elif ! grep -qE -- "$re" "$work/err"; then
+		not_ok "$sentence" "no '$re' in:" "$(cat "$work/err")"
+	elif [ -s "$work/out" ]; then
+		not_ok "$sentence" 'wrote to stdout:' "$(cat "$work/out")"
+	elif [ -n "$left" ]; then
+		not_ok "$sentence" "$left"
+	else
+		ok "$sentence"
+	fi
+}
+
+# Wait until COMMAND succeeds, at most SECONDS; the last try decides.
+await() { # SECONDS COMMAND...
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		((SECONDS < end)) || return 1
+		sleep 0.1
+	done
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Agents come, go and misbehave on a real kernel; their threads run on.
+ * Shown with libghost alone: threads that count, agents that are stopped,
+ * started anew, doubled, and shared memory full of garbage.
+ * In: root, sched_ext. Out: TAP. GHOST_SEED=N repeats the garbage.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "libghost/agent.h"
+#include "libghost/kernel.h"
+#include "policies/policies.h"
+#include "tests/check.h"
+
+#define NR_THREADS 4
+
+static struct ghost_backend *backend;
+static struct ghost_enclave *enclave;
+
+/* Threads that work, sleep and work; members once they have been told so. */
+struct worker {
+	pthread_t thread;
+	_Atomic pid_t tid;
+	_Atomic uint64_t rounds;
+};
+static struct worker worker[NR_THREADS];
+static atomic_bool over;
+
+static void sleep_ms(long ms)
+{
+	nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000L }, NULL);
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+
+	atomic_store(&w->tid, gettid());
+	while (!atomic_load(&over)) {
+		for (volatile int i = 0; i < 20000; i++)
+			;
+		sleep_ms(1);
+		atomic_fetch_add(&w->rounds, 1);
+	}
+	return NULL;
+}
+
+/* Every worker gets on, in less than 10 s. */
+static void assert_all_advance(void)
+{
+	for (int i = 0; i < NR_THREADS; i++) {
+		uint64_t before = atomic_load(&worker[i].rounds);
+		int patience = 10000;
+
+		while (atomic_load(&worker[i].rounds) < before + 3 && patience-- > 0)
+			sleep_ms(1);
+		assert_true(atomic_load(&worker[i].rounds) >= before + 3);
+	}
+}
+
+static uint64_t nr_committed(void)
+{
+	struct ghost_enclave_counts counts;
+
+	assert_int_equal(ghost_enclave_count(enclave, &counts), 0);
+	return counts.nr_txn[GHOST_TXN_COMMITTED];
+}
+
+static void assert_agents_decide(void)
+{
+	uint64_t before = nr_committed();
+
+	assert_int_equal(ghost_enclave_status(enclave)->state, GHOST_ENCLAVE_ONLINE);
+	assert_all_advance();
+	assert_true(nr_committed() > before);
+}
+
+static void assert_fallback_runs(uint32_t state)
+{
+	uint64_t before;
+
+	assert_int_equal(ghost_enclave_status(enclave)->state, state);
+	before = nr_committed();
+	assert_all_advance();
+	assert_int_equal(nr_committed(), before);
+}
+
+static struct ghost_agents *agents_up(void)
+{
+	struct ghost_agents *agents = NULL;
+
+	assert_int_equal(ghost_agents_start(&agents, enclave, policies_find("fifo_percpu"), NULL),
+			 0);
+	return agents;
+}
+
+static int set_up(void **state)
+{
+	struct ghost_cpuset cpus;
+	struct ghost_enclave_opts opts = {
+		.size = sizeof(opts),
+		.cpus = &cpus,
+		.stall_ns = 1000 * 1000 * 1000,
+	};
+	char why[512];
+
+	if (ghost_kernel_load(0, why, sizeof(why)) ||
+	    ghost_kernel_open(&backend, why, sizeof(why))) {
+		printf("# %s\n", why);
+		return -1;
+	}
+	if (ghost_cpuset_online(&cpus) || ghost_enclave_create(&enclave, backend, &opts))
+		return -1;
+	for (int i = 0; i < NR_THREADS; i++) {
+		if (pthread_create(&worker[i].thread, NULL, work, &worker[i]))
+			return -1;
+		while (!atomic_load(&worker[i].tid))
+			sleep_ms(1);
+		if (ghost_enclave_join(enclave, atomic_load(&worker[i].tid)))
+			return -1;
+	}
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	char why[512];
+	int err;
+
+	atomic_store(&over, true);
+	for (int i = 0; i < NR_THREADS; i++)
+		pthread_join(worker[i].thread, NULL);
+	err = ghost_enclave_destroy(enclave);
+	ghost_enclave_close(enclave);
+	backend->close(backend);
+	return err ?: ghost_kernel_unload(why, sizeof(why));
+}
+
+static void test_members_run_before_there_are_agents(void **state)
+{
+	assert_fallback_runs(GHOST_ENCLAVE_IDLE);
+}
+
+static void test_agents_that_stop_leave_an_idle_enclave_and_running_threads(void **state)
+{
+	for (int i = 0; i < 5; i++) {
+		struct ghost_agents *agents = agents_up();
+
+		assert_agents_decide();
+		ghost_agents_stop(agents);
+		assert_fallback_runs(GHOST_ENCLAVE_IDLE);
+		assert_int_equal(ghost_enclave_status(enclave)->lost_reason, GHOST_LOST_NONE);
+	}
+}
+
+static void test_a_second_set_of_agents_is_refused_and_harms_nobody(void **state)
+{
+	struct ghost_agents *agents = agents_up(), *second = NULL;
+
+	assert_int_equal(ghost_agents_start(&second, enclave, policies_find("fifo_percpu"), NULL),
+			 -EBUSY);
+	assert_null(second);
+	assert_agents_decide();
+	ghost_agents_stop(agents);
+}
+
+static void test_cpus_of_an_enclave_are_no_others(void **state)
+{
+	struct ghost_cpuset cpus;
+	struct ghost_enclave_opts opts = { .size = sizeof(opts), .cpus = &cpus };
+	struct ghost_enclave *other = NULL;
+
+	assert_int_equal(ghost_cpuset_online(&cpus), 0);
+	assert_int_equal(ghost_enclave_create(&other, backend, &opts), -EBUSY);
+	assert_null(other);
+	assert_all_advance();
+}
+
+static void test_an_agent_may_not_write_status_words_or_kernel_counters(void **state)
+{
+	const struct ghost_memory *mem = ghost_enclave_memory(enclave);
+	long page = sysconf(_SC_PAGESIZE);
+
+	assert_int_equal(mprotect((void *)mem->status, page, PROT_READ | PROT_WRITE), -1);
+	assert_int_equal(errno, EACCES);
+	assert_int_equal(mprotect((void *)mem->cpu, page, PROT_READ | PROT_WRITE), -1);
+	assert_int_equal(errno, EACCES);
+}
+
+/* Whatever stands in the memory an agent may write, no thread is lost by it. */
+static void test_garbage_in_shared_memory_stops_no_thread(void **state)
+{
+	const struct ghost_memory *mem = ghost_enclave_memory(enclave);
+	const char *given = getenv("GHOST_SEED");
+	unsigned int seed = given ? strtoul(given, NULL, 0) : (unsigned int)time(NULL);
+	struct ghost_agents *agents = agents_up();
+
+	printf("# seed %u\n", seed);
+	srandom(seed);
+	for (int i = 0; i < 3000; i++) {
+		struct ghost_cpu_rw *rw =
+			&mem->cpu_rw[random() % ghost_enclave_status(enclave)->nr_cpus];
+
+		switch (random() % 3) {
+		case 0:
+			for (size_t b = 0; b < sizeof(*rw); b++)
+				((volatile uint8_t *)rw)[b] = random();
+			break;
+		case 1:
+			*(volatile uint32_t *)&rw->txn.slot = random() % 16;
+			*(volatile uint32_t *)&rw->txn.state = GHOST_TXN_READY;
+			break;
+		case 2:
+			*(volatile uint32_t *)&rw->queue_tail = random();
+			break;
+		}
+		if (random() % 8 == 0)
+			sleep_ms(1);
+	}
+	assert_all_advance();
+	ghost_agents_stop(agents);
+	assert_all_advance();
+}
+
+static void test_agents_start_well_in_memory_that_was_garbage(void **state)
+{
+	struct ghost_agents *agents = agents_up();
+
+	assert_agents_decide();
+	ghost_agents_stop(agents);
+	assert_fallback_runs(GHOST_ENCLAVE_IDLE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_members_run_before_there_are_agents),
+		cmocka_unit_test(test_agents_that_stop_leave_an_idle_enclave_and_running_threads),
+		cmocka_unit_test(test_a_second_set_of_agents_is_refused_and_harms_nobody),
+		cmocka_unit_test(test_cpus_of_an_enclave_are_no_others),
+		cmocka_unit_test(test_an_agent_may_not_write_status_words_or_kernel_counters),
+		cmocka_unit_test(test_garbage_in_shared_memory_stops_no_thread),
+		cmocka_unit_test(test_agents_start_well_in_memory_that_was_garbage),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests_name("agents", tests, set_up, tear_down);
+}
