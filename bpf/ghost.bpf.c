@@ -229,6 +229,16 @@ static __always_inline int enqueue_cause(const struct task_struct *p, u64 enq_fl
 	return EVENT_SLICE;
 }
 
+/*
+ * Does @p have migration disabled? The trampoline of a BPF program does that
+ * to the current thread, which may be @p: once does not count then (6.12).
+ */
+static __always_inline bool task_confined(const struct task_struct *p)
+{
+	return p->migration_disabled &&
+	       (p->migration_disabled > 1 || p != bpf_get_current_task_btf());
+}
+
 /* Into the global DSQ, which wakes nobody by itself (7.2). */
 static __always_inline void enqueue_global(struct task_struct *p)
 {
@@ -301,7 +311,7 @@ void BPF_PROG(ghost_enqueue, struct task_struct *p, u64 enq_flags)
 		return;
 	}
 	switch (event_task_enqueue(who_index(who), enqueue_cause(p, enq_flags, here), here,
-				   p->se.sum_exec_runtime)) {
+				   task_confined(p), p->se.sum_exec_runtime)) {
 	case EVENT_CUSTODY:
 		/* The slice is the transaction's business; 0 would end it at once. */
 		scx_bpf_dsq_insert(p, DSQ_CUSTODY(enclave), FALLBACK_SLICE_NS, 0);

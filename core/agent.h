@@ -137,6 +137,19 @@ static void agent_wake(const struct core_enclave *e, const struct core_task *t, 
 }
 
 /*
+ * A thread was put back where its agent is next in any case; but one that did
+ * not run may be put back, too, when its affinity or nice value changes, and
+ * on an idle CPU nobody is next.
+ */
+static void agent_wake_own(const struct core_task *t)
+{
+	struct ghost_enclave_status *es = port_enclave_status(t->enclave);
+
+	if (es && cpu_idle_take(es, t->queue))
+		agent_kick(t->enclave, t->queue);
+}
+
+/*
  * @cpu found nothing to run. Returns 1 when a message came in the meantime,
  * so that it must look again: bit first, then the number, while agent_wake()
  * advances the number first and then looks at the bit. One of both sees the

@@ -170,12 +170,13 @@ static __u32 event_reason(int cause)
 
 /*
  * The thread in @slot is runnable and must wait somewhere; @here is the CPU
- * of its run queue, @runtime_ns what it has consumed in its life. Makes
+ * of its run queue, which it cannot leave now if @confined; @runtime_ns is
+ * what it has consumed in its life. Makes
  * TASK_NEW, TASK_WAKEUP, TASK_YIELD or TASK_PREEMPT, whichever the state asks
  * for. The message is visible before the thread has reached its place: a
  * commit that comes in between finds GHOST_TXN_AGAIN.
  */
-static int event_task_enqueue(__u32 slot, int cause, __u32 here, __u64 runtime_ns)
+static int event_task_enqueue(__u32 slot, int cause, __u32 here, int confined, __u64 runtime_ns)
 {
 	struct ghost_msg m = { .slot = slot, .cpu = here };
 	struct core_task *t = port_task(slot);
@@ -192,7 +193,7 @@ static int event_task_enqueue(__u32 slot, int cause, __u32 here, __u64 runtime_n
 		return EVENT_GLOBAL;
 
 	before = t->state;
-	if (t->flags & CORE_TASK_OUTSIDE)
+	if ((t->flags & CORE_TASK_OUTSIDE) || (confined && !cpu_in(e->cpus, here)))
 		verdict = EVENT_GLOBAL;
 	else if (enclave_online(e))
 		verdict = EVENT_CUSTODY;
@@ -203,7 +204,10 @@ static int event_task_enqueue(__u32 slot, int cause, __u32 here, __u64 runtime_n
 	m.time_ns = port_now_ns();
 	t->custody_ns = m.time_ns;
 
-	/* A thread put back by its own CPU meets that CPU's agent next anyway. */
+	/* Where it has to run is where its agent looks first. */
+	if (confined && verdict == EVENT_CUSTODY)
+		st->cpu = here;
+	/* A thread put back by the CPU it ran on meets that CPU's agent next anyway. */
 	wake = t->queue != here || cause == EVENT_CLASS || cause == EVENT_LATCH;
 	switch (before) {
 	case CORE_TASK_NEW:
@@ -255,8 +259,11 @@ static int event_task_enqueue(__u32 slot, int cause, __u32 here, __u64 runtime_n
 		return verdict;
 	}
 	msg_send(e, t, st, &m);
+	/* Only for a thread that wakes up does the kernel make @here look for work. */
 	if (wake)
-		agent_wake(e, t, slot, here);
+		agent_wake(e, t, slot, before == CORE_TASK_BLOCKED ? here : GHOST_CPU_NONE);
+	else
+		agent_wake_own(t);
 	return verdict;
 }
 

@@ -721,12 +721,15 @@ void ghost_agents_stop(struct ghost_agents *all)
 	pthread_mutex_lock(&all->lock);
 	deciding = atomic_load(&all->phase) == AGENTS_GO && all->nr_ended < all->nr;
 	pthread_mutex_unlock(&all->lock);
-	phase_set(all, AGENTS_STOP);
-	/* Only if they decide: with all of ours gone, others may be online by now. */
+	/*
+	 * Before the first of them ends, which would be taken for a crash. Only
+	 * if they decide: with all of ours gone, others may be online by now.
+	 */
 	if (deciding) {
 		offline.enclave = ghost_enclave_id(all->enclave);
 		all->backend->agent(all->backend, &offline);
 	}
+	phase_set(all, AGENTS_STOP);
 	for (uint32_t i = 0; i < all->nr; i++) {
 		struct ghost_ctl ping = {
 			.op = GHOST_CTL_AGENT_PING,

@@ -269,6 +269,8 @@ int ghost_enclave_destroy(struct ghost_enclave *e)
 		err = 0;
 		sleep_ms(5);
 	}
+	if (err && err != -ENOENT)
+		return err;
 	if (!err && ghost_enclave_status(e)->state != GHOST_ENCLAVE_FREE)
 		return -EBUSY;
 	e->backend->enclave_discard(e->backend, e->id);

@@ -123,9 +123,9 @@ struct ghost_policy {
 	 * enum ghost_txn_state: AGENT_STALE (there was news; decide again),
 	 * AGAIN (it had not quite arrived; pick it again), NOT_ALLOWED (for now
 	 * it may only run where it ran last: ghost_task_cpu(), and
-	 * ghost_task_allowed() says so until its next message). For all other
-	 * refusals a message has told or will tell, and this is not
-	 * called.
+	 * ghost_task_allowed() says so until its next message), INVALID
+	 * (by nothing a policy does; treat it as AGAIN). For all other
+	 * refusals a message has told or will tell, and this is not called.
 	 */
 	void (*task_refused)(struct ghost_agent *a, struct ghost_task *t, uint32_t state);
 	/* It left the class, or died: forget it. */

@@ -158,9 +158,13 @@ enum ghost_distance ghost_topo_distance(const struct ghost_topo *t, unsigned int
 	up = hwloc_get_common_ancestor_obj(t->tree, oa, ob);
 	if (up && up->type == HWLOC_OBJ_CORE)
 		return GHOST_DISTANCE_CORE;
-	/* Any shared cache that is below the node counts; which level, machines differ in. */
-	if (up && hwloc_obj_type_is_cache(up->type))
-		return GHOST_DISTANCE_CACHE;
+	/*
+	 * Any shared cache counts; which level, machines differ in. It need not
+	 * be the nearest thing shared: a die may be divided into groups.
+	 */
+	for (; up; up = up->parent)
+		if (hwloc_obj_type_is_cache(up->type))
+			return GHOST_DISTANCE_CACHE;
 	if (hwloc_bitmap_isequal(oa->nodeset, ob->nodeset))
 		return GHOST_DISTANCE_NODE;
 	return GHOST_DISTANCE_REMOTE;

@@ -38,7 +38,8 @@ static bool may_run(struct ghost_agent *a, struct ghost_task *t, uint32_t cpu)
 
 /*
  * Where does it wait? Where it ran last, if that is here or idle; else here:
- * we may have been woken to help a busy CPU. Never where it may not run.
+ * we may have been woken to help a busy CPU. Never where it may not run: if
+ * that is everywhere, the kernel runs it outside, and tells when that changes.
  */
 static uint32_t choose(struct ghost_agent *a, struct ghost_task *t)
 {
@@ -50,13 +51,16 @@ static uint32_t choose(struct ghost_agent *a, struct ghost_task *t)
 	if (may_run(a, t, here))
 		return here;
 	ghost_cpuset_for_each(cpu, ghost_agent_cpus(a)) if (ghost_task_allowed(t, cpu)) return cpu;
-	return here;
+	return GHOST_CPU_NONE;
 }
 
-static void place(struct ghost_agent *a, struct ghost_task *t, uint32_t cpu, bool first)
+static void place(struct ghost_agent *a, struct ghost_task *t, bool first)
 {
+	uint32_t cpu = choose(a, t);
 	struct fifo *f = ghost_agent_data(a);
 
+	if (cpu == GHOST_CPU_NONE)
+		return;
 	runq_push(&f->runq[cpu], t, ghost_task_data(t), first);
 	ghost_agent_wake(a, cpu);
 }
@@ -64,23 +68,23 @@ static void place(struct ghost_agent *a, struct ghost_task *t, uint32_t cpu, boo
 static void task_new(struct ghost_agent *a, struct ghost_task *t, bool runnable)
 {
 	if (runnable)
-		place(a, t, choose(a, t), false);
+		place(a, t, false);
 }
 
 static void task_wakeup(struct ghost_agent *a, struct ghost_task *t)
 {
-	place(a, t, choose(a, t), false);
+	place(a, t, false);
 }
 
 /* A thread whose slice is used up goes to the end; one that was pushed aside goes on first. */
 static void task_preempted(struct ghost_agent *a, struct ghost_task *t, uint32_t reason)
 {
-	place(a, t, choose(a, t), reason != GHOST_PREEMPT_SLICE);
+	place(a, t, reason != GHOST_PREEMPT_SLICE);
 }
 
 static void task_refused(struct ghost_agent *a, struct ghost_task *t, uint32_t state)
 {
-	place(a, t, choose(a, t), true);
+	place(a, t, true);
 }
 
 static void task_gone(struct ghost_agent *a, struct ghost_task *t, bool dead)
@@ -105,17 +109,22 @@ static void schedule(struct ghost_agent *a, uint32_t cpu)
 {
 	struct fifo *f = ghost_agent_data(a);
 	struct ghost_task *t;
-	uint32_t nr;
+	uint32_t nr, asked = 0;
 	const uint16_t *other = ghost_agent_neighbours(a, &nr);
 
 	while ((t = next(a, cpu)) && !ghost_agent_pick(a, cpu, t, ghost_agent_param(a, SLICE)))
 		;
-	/* More here than one CPU can run: let an idle one come and take it. */
-	for (uint32_t i = 0; i < nr && runq_len(&f->runq[cpu]); i++)
-		if (ghost_agent_cpu_idle(a, other[i])) {
-			ghost_agent_wake(a, other[i]);
-			break;
-		}
+	/*
+	 * More here than one CPU can run: let an idle one come and take it, the
+	 * nearest that may. Not all are asked: most may, and this is a hot path.
+	 */
+	for (uint32_t i = 0; i < nr && asked < 4 && runq_len(&f->runq[cpu]); i++) {
+		if (!ghost_agent_cpu_idle(a, other[i]))
+			continue;
+		if (runq_has(&f->runq[cpu], other[i]))
+			return ghost_agent_wake(a, other[i]);
+		asked++;
+	}
 }
 
 const struct ghost_policy policy_fifo_percpu = {

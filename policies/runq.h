@@ -79,6 +79,30 @@ static inline void runq_push(struct runq *q, struct ghost_task *t, struct runq_e
 	ghost_unlock(&q->lock);
 }
 
+/* Under the lock. */
+static inline struct runq_entry *runq_first(struct runq *q, uint32_t cpu)
+{
+	struct runq_entry *e;
+
+	TAILQ_FOREACH(e, &q->list, link)
+		if (ghost_task_allowed(e->task, cpu))
+			break;
+	return e;
+}
+
+/* Would runq_pop() find something for @cpu? */
+static inline bool runq_has(struct runq *q, uint32_t cpu)
+{
+	bool has;
+
+	if (!runq_len(q))
+		return false;
+	ghost_lock(&q->lock);
+	has = runq_first(q, cpu);
+	ghost_unlock(&q->lock);
+	return has;
+}
+
 /* The first thread that may run on @cpu, or NULL. */
 static inline struct ghost_task *runq_pop(struct runq *q, uint32_t cpu)
 {
@@ -88,9 +112,7 @@ static inline struct ghost_task *runq_pop(struct runq *q, uint32_t cpu)
 	if (!runq_len(q))
 		return NULL;
 	ghost_lock(&q->lock);
-	TAILQ_FOREACH(e, &q->list, link)
-		if (ghost_task_allowed(e->task, cpu))
-			break;
+	e = runq_first(q, cpu);
 	if (e) {
 		t = e->task;
 		runq_unlink(q, e);

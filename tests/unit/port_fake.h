@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * core/port.h in plain memory: a small machine that does what a test says.
+ * In: FAKE_CPUS, FAKE_SLOTS if the defaults are too small. Out: the port, the
+ * kernel's part of each event. Called by the tests of core beside it.
+ *
+ * Custody works as the kernel's iterator does: a thread that entered after
+ * the point was taken, or is not there, cannot be moved. One-shot hooks put
+ * an event into the middle of a commit; a step hook stops at each access.
+ */
+#ifndef GHOST_TESTS_UNIT_PORT_FAKE_H
+#define GHOST_TESTS_UNIT_PORT_FAKE_H
+
+#include <assert.h>
+#include <string.h>
+
+#include "core/port.h"
+
+#ifndef FAKE_CPUS
+#define FAKE_CPUS 8
+#endif
+#ifndef FAKE_SLOTS
+#define FAKE_SLOTS 64
+#endif
+#define FAKE_ENCLAVES 3 /* 0 is none */
+
+enum fake_place {
+	FAKE_NOWHERE, /* asleep, or on its way */
+	FAKE_CUSTODY,
+	FAKE_FALLBACK,
+	FAKE_GLOBAL,
+	FAKE_LOCAL, /* first on the CPU that committed it */
+	FAKE_RUNS,
+};
+
+/* Where in a commit an event may be put. */
+enum fake_point {
+	FAKE_AT_OPEN,	 /* the custody point has just been taken */
+	FAKE_AT_ALLOWED, /* before the affinity is looked at */
+	FAKE_AT_MOVE,	 /* before the move; the thread is latched by now */
+	FAKE_AT_UNDO,	 /* a move failed; what was latched is not yet undone */
+	FAKE_AT_SEQ,	 /* all fields are read; before the agent's number is compared */
+	FAKE_NR_POINTS,
+};
+
+struct fake_task {
+	__u32 place; /* enum fake_place */
+	__u32 cpu;   /* FAKE_LOCAL, FAKE_RUNS: where */
+	__u64 entered;
+	__u64 slice_ns;
+	__u64 runtime_ns;
+	int confined;		     /* has migration disabled */
+	__u64 cpus[GHOST_CPU_WORDS]; /* what the kernel thinks; the status word only copies it */
+};
+
+struct fake {
+	struct core_task task[FAKE_SLOTS];
+	struct core_cpu cpu[GHOST_CPUS_MAX];
+	struct core_enclave enclave[FAKE_ENCLAVES];
+	struct core_slots slots;
+	struct ghost_status status[FAKE_ENCLAVES][FAKE_SLOTS];
+	struct ghost_cpu page[FAKE_ENCLAVES][FAKE_CPUS];
+	struct ghost_cpu_rw rw[FAKE_ENCLAVES][FAKE_CPUS];
+
+	struct fake_task th[FAKE_SLOTS];
+	__u64 stamp; /* grows with each entry into custody */
+	__u64 now;
+	__u32 this_cpu;
+	__u32 nr_open; /* custody points taken and not yet closed */
+	__u32 nr_moves;
+	__u32 kicks[FAKE_CPUS];
+	void (*hook[FAKE_NR_POINTS])(void);
+	void (*step)(void);
+	void (*step_after)(void);
+};
+
+static struct fake fake;
+
+struct port_custody {
+	__u32 enclave;
+	__u64 opened;
+};
+
+static inline void fake_at(enum fake_point point)
+{
+	void (*f)(void) = fake.hook[point];
+
+	fake.hook[point] = NULL;
+	if (f)
+		f();
+}
+
+static inline void fake_step(void)
+{
+	if (fake.step)
+		fake.step();
+}
+
+/* For plain accesses that come right after: cpu_idle_take() has one. */
+static inline void fake_step_after(void)
+{
+	if (fake.step_after)
+		fake.step_after();
+}
+
+/* --- the port ---------------------------------------------------------------- */
+
+static inline struct core_task *port_task(__u32 slot)
+{
+	return slot < FAKE_SLOTS ? &fake.task[slot] : NULL;
+}
+
+static inline struct core_cpu *port_cpu(__u32 cpu)
+{
+	return cpu < GHOST_CPUS_MAX ? &fake.cpu[cpu] : NULL;
+}
+
+static inline struct core_enclave *port_enclave(__u32 id)
+{
+	return id < FAKE_ENCLAVES ? &fake.enclave[id] : NULL;
+}
+
+static inline struct core_slots *port_slots(void)
+{
+	return &fake.slots;
+}
+
+static inline struct ghost_status *port_status(__u32 enclave, __u32 slot)
+{
+	if (!enclave || enclave >= FAKE_ENCLAVES || slot >= FAKE_SLOTS)
+		return NULL;
+	return &fake.status[enclave][slot];
+}
+
+static inline struct ghost_enclave_status *port_enclave_status(__u32 enclave)
+{
+	return (struct ghost_enclave_status *)port_status(enclave, 0);
+}
+
+static inline struct ghost_cpu *port_cpu_page(__u32 enclave, __u32 cpu)
+{
+	if (!enclave || enclave >= FAKE_ENCLAVES || cpu >= FAKE_CPUS)
+		return NULL;
+	return &fake.page[enclave][cpu];
+}
+
+static inline struct ghost_cpu_rw *port_cpu_rw(__u32 enclave, __u32 cpu)
+{
+	if (!enclave || enclave >= FAKE_ENCLAVES || cpu >= FAKE_CPUS)
+		return NULL;
+	return &fake.rw[enclave][cpu];
+}
+
+static inline __u32 port_load_acquire(const __u32 *p)
+{
+	const char *pages = (const char *)fake.page;
+	__u32 v;
+
+	/* Inside the pages, only agent_seq is loaded in a commit. */
+	if (fake.hook[FAKE_AT_SEQ] && (const char *)p >= pages &&
+	    (const char *)p < pages + sizeof(fake.page))
+		fake_at(FAKE_AT_SEQ);
+	fake_step();
+	v = __atomic_load_n(p, __ATOMIC_ACQUIRE);
+	fake_step_after();
+	return v;
+}
+
+static inline void port_store_release(__u32 *p, __u32 v)
+{
+	fake_step();
+	__atomic_store_n(p, v, __ATOMIC_RELEASE);
+}
+
+static inline void port_store_release64(__u64 *p, __u64 v)
+{
+	fake_step();
+	__atomic_store_n(p, v, __ATOMIC_RELEASE);
+}
+
+static inline __u32 port_cmpxchg(__u32 *p, __u32 old, __u32 new_)
+{
+	fake_step();
+	__atomic_compare_exchange_n(p, &old, new_, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	return old;
+}
+
+static inline __u64 port_cmpxchg64(__u64 *p, __u64 old, __u64 new_)
+{
+	fake_step();
+	__atomic_compare_exchange_n(p, &old, new_, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	return old;
+}
+
+static inline __u32 port_fetch_add(__u32 *p, __u32 v)
+{
+	__u32 old;
+
+	fake_step();
+	old = __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST);
+	fake_step_after();
+	return old;
+}
+
+static inline __u64 port_fetch_or64(__u64 *p, __u64 v)
+{
+	__u64 old;
+
+	fake_step();
+	old = __atomic_fetch_or(p, v, __ATOMIC_SEQ_CST);
+	fake_step_after();
+	return old;
+}
+
+static inline __u64 port_fetch_and64(__u64 *p, __u64 v)
+{
+	__u64 old;
+
+	fake_step();
+	fake_step_after(); /* a plain look comes before it */
+	old = __atomic_fetch_and(p, v, __ATOMIC_SEQ_CST);
+	fake_step_after();
+	return old;
+}
+
+static inline __u64 port_now_ns(void)
+{
+	return fake.now;
+}
+
+static inline __u32 port_this_cpu(void)
+{
+	return fake.this_cpu;
+}
+
+static inline void port_kick(__u32 cpu)
+{
+	if (cpu < FAKE_CPUS)
+		fake.kicks[cpu]++;
+}
+
+static inline int fake_mask_has(const __u64 *mask, __u32 cpu)
+{
+	return cpu < GHOST_CPUS_MAX && (mask[cpu / 64] >> (cpu % 64) & 1);
+}
+
+static inline int port_task_allowed(__u32 slot, __u32 cpu)
+{
+	fake_at(FAKE_AT_ALLOWED);
+	return slot < FAKE_SLOTS && fake_mask_has(fake.th[slot].cpus, cpu);
+}
+
+static inline int port_custody_open(struct port_custody *c, __u32 enclave)
+{
+	c->enclave = enclave;
+	c->opened = fake.stamp;
+	fake.nr_open++;
+	fake_at(FAKE_AT_OPEN);
+	return 0;
+}
+
+static inline int port_custody_move(struct port_custody *c, __u32 slot, __u64 slice_ns)
+{
+	struct fake_task *th = &fake.th[slot % FAKE_SLOTS];
+
+	fake_at(FAKE_AT_MOVE);
+	if (slot >= FAKE_SLOTS || th->place != FAKE_CUSTODY || th->entered > c->opened ||
+	    fake.task[slot].enclave != c->enclave) {
+		fake_at(FAKE_AT_UNDO);
+		return 0;
+	}
+	th->place = FAKE_LOCAL;
+	th->cpu = fake.this_cpu;
+	th->slice_ns = slice_ns;
+	fake.nr_moves++;
+	return 1;
+}
+
+static inline void port_custody_close(struct port_custody *c)
+{
+	fake.nr_open--;
+}
+
+/* --- a machine to play with ----------------------------------------------------- */
+
+/* The slot table as the loader leaves it. */
+static inline void fake_reset(void)
+{
+	memset(&fake, 0, sizeof(fake));
+	fake.slots.used = 1;
+	fake.slots.capacity = FAKE_SLOTS;
+	fake.now = 1000;
+}
+
+/* Enclave @id with the CPUs of @mask (bit n: CPU n), in @state. */
+static inline void fake_enclave(__u32 id, __u64 mask, __u32 state)
+{
+	struct core_enclave *e = &fake.enclave[id];
+	__u32 cpu;
+
+	e->state = state;
+	e->cpus[0] = mask;
+	for (cpu = 0; cpu < 64 && cpu < FAKE_CPUS; cpu++)
+		if (mask >> cpu & 1) {
+			fake.cpu[cpu].enclave = id;
+			fake.page[id][cpu].owned = 1;
+			e->nr_cpus++;
+			e->nr_words = cpu / 64 + 1;
+		}
+}
+
+static inline struct ghost_enclave_status *fake_es(__u32 id)
+{
+	return (struct ghost_enclave_status *)&fake.status[id][0];
+}
+
+static inline void fake_mask_set(__u32 enclave, __u32 slot, __u64 mask)
+{
+	assert(enclave < FAKE_ENCLAVES && slot < FAKE_SLOTS);
+	memset(fake.th[slot].cpus, 0, sizeof(fake.th[slot].cpus));
+	fake.th[slot].cpus[0] = mask;
+	memcpy(fake.status[enclave][slot].cpus, fake.th[slot].cpus, sizeof(fake.th[slot].cpus));
+}
+
+static inline void fake_into_custody(__u32 slot)
+{
+	fake.th[slot].place = FAKE_CUSTODY;
+	fake.th[slot].entered = ++fake.stamp;
+}
+
+/* The consumer's side, as abi/queue.h says. */
+static inline int fake_pop(__u32 enclave, __u32 cpu, struct ghost_msg *ret)
+{
+	struct ghost_cpu_rw *rw = &fake.rw[enclave][cpu];
+	struct ghost_queue *q = &fake.page[enclave][cpu].queue;
+	struct ghost_msg *m = &q->msg[rw->queue_tail & GHOST_QUEUE_MASK];
+
+	if (__atomic_load_n(&m->position, __ATOMIC_ACQUIRE) != rw->queue_tail + 1)
+		return 0;
+	*ret = *m;
+	__atomic_store_n(&rw->queue_tail, rw->queue_tail + 1, __ATOMIC_RELEASE);
+	return 1;
+}
+
+#endif

@@ -1,0 +1,747 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The life of threads: every transition, its message, its status word.
+ * In: core/event.h over plain memory. Out: TAP.
+ */
+#include "tests/unit/event_fake.h"
+
+#define INUSE GHOST_STATUS_INUSE
+#define WAITS (GHOST_STATUS_INUSE | GHOST_STATUS_RUNNABLE)
+#define ONCPU (GHOST_STATUS_INUSE | GHOST_STATUS_ONCPU)
+#define FALLBACK (GHOST_STATUS_INUSE | GHOST_STATUS_FALLBACK)
+#define ISNEW (GHOST_STATUS_INUSE | GHOST_STATUS_NEW)
+
+static int setup(void **state)
+{
+	machine_reset(GHOST_ENCLAVE_ONLINE);
+	return 0;
+}
+
+/* --- coming ------------------------------------------------------------------ */
+
+/* Until its enqueue a thread only has a record; then TASK_NEW says that it waits. */
+static void test_event_new_thread_that_is_enqueued_is_new_and_runnable(void **state)
+{
+	__u32 s = thread_join(1, 77, 0x3, 1);
+	struct ghost_msg m;
+
+	assert_status(s, ISNEW);
+	assert_int_equal(fake.status[1][s].tid, 77);
+	expect_no_msg();
+	fake.status[1][s].nice = -5;
+	assert_int_equal(thread_enqueue(s, EVENT_WAKEUP, 0), EVENT_CUSTODY);
+	m = expect_msg(0, GHOST_MSG_TASK_NEW, s);
+	assert_int_equal(m.flags, GHOST_MSG_RUNNABLE);
+	assert_int_equal(m.nice, -5);
+	assert_int_equal((__u32)m.gtid, 77);
+	assert_status(s, WAITS);
+	expect_no_msg();
+}
+
+static void test_event_thread_that_joins_asleep_is_new_and_not_runnable(void **state)
+{
+	__u32 s = thread_join(1, 77, ALL_CPUS, 0);
+
+	assert_int_equal(expect_msg(0, GHOST_MSG_TASK_NEW, s).flags, 0);
+	assert_status(s, INUSE);
+	expect_no_msg();
+}
+
+/* It changed class while it ran and goes to sleep before it was ever enqueued. */
+static void test_event_blocking_before_new_merges_into_new_not_runnable(void **state)
+{
+	__u32 s = thread_join(1, 77, ALL_CPUS, 1);
+
+	thread_run(s, 2);
+	assert_status(s, ISNEW);
+	expect_no_msg();
+	thread_block(s);
+	assert_int_equal(expect_msg(0, GHOST_MSG_TASK_NEW, s).flags, 0);
+	assert_status(s, INUSE);
+	expect_no_msg();
+	thread_enqueue(s, EVENT_WAKEUP, 2);
+	assert_int_equal(expect_msg(0, GHOST_MSG_TASK_WAKEUP, s).cpu, 2);
+}
+
+/* The same, but it is put back: one TASK_NEW, no TASK_PREEMPT. */
+static void test_event_being_put_back_before_new_merges_into_new_runnable(void **state)
+{
+	__u32 s = thread_join(1, 77, ALL_CPUS, 1);
+
+	thread_run(s, 2);
+	event_task_yield(s);
+	thread_stop(s);
+	thread_enqueue(s, EVENT_SLICE, 2);
+	assert_int_equal(expect_msg(0, GHOST_MSG_TASK_NEW, s).flags, GHOST_MSG_RUNNABLE);
+	expect_no_msg();
+	/* And that early yield is forgotten. */
+	assert_int_equal(thread_commit(s, 0), GHOST_TXN_COMMITTED);
+	thread_stop(s);
+	thread_enqueue(s, EVENT_SLICE, 0);
+	expect_msg(0, GHOST_MSG_TASK_PREEMPT, s);
+}
+
+static void test_event_affinity_and_priority_before_new_are_silent(void **state)
+{
+	__u32 s = thread_join(1, 77, ALL_CPUS, 1);
+	__u32 seq = fake.task[s].seq;
+
+	thread_affinity(s, 0x1);
+	thread_nice(s, 5);
+	expect_no_msg();
+	assert_int_equal(fake.task[s].seq, seq);
+	assert_status(s, ISNEW);
+}
+
+/*
+ * A thread that no CPU of the enclave may run joins while agents decide: they
+ * could do nothing with it, so only the table knows, until it sleeps.
+ */
+static void test_event_thread_outside_the_enclave_is_only_in_the_table(void **state)
+{
+	__u32 s = thread_join(1, 77, 0x40, 1);
+
+	assert_int_equal(thread_enqueue(s, EVENT_WAKEUP, 6), EVENT_GLOBAL);
+	assert_status(s, FALLBACK);
+	assert_int_equal(fake_es(1)->nr_slots, s + 1);
+	expect_no_msg();
+	thread_run(s, 6);
+	thread_stop(s);
+	assert_int_equal(thread_enqueue(s, EVENT_SLICE, 6), EVENT_GLOBAL);
+	expect_no_msg();
+	thread_run(s, 6);
+	thread_block(s);
+	assert_status(s, INUSE);
+	/* Asleep, it is theirs like any other: the first message says who it is. */
+	assert_int_equal((__u32)expect_msg(0, GHOST_MSG_TASK_BLOCKED, s).gtid, 77);
+	thread_affinity(s, 0x2);
+	expect_msg(0, GHOST_MSG_TASK_AFFINITY_CHANGED, s);
+	assert_int_equal(thread_enqueue(s, EVENT_WAKEUP, 1), EVENT_CUSTODY);
+	expect_msg(0, GHOST_MSG_TASK_WAKEUP, s);
+	assert_status(s, WAITS);
+}
+
+/* The table of the enclave says how far it is used, the record how many there are. */
+static void test_event_joining_and_leaving_are_counted(void **state)
+{
+	__u32 a = thread_join(1, 1, ALL_CPUS, 1), b = thread_join(1, 2, ALL_CPUS, 0);
+	__u32 c = thread_join(2, 3, ALL_CPUS, 0);
+
+	assert_int_equal(fake_es(1)->nr_tasks, 2);
+	assert_int_equal(fake_es(2)->nr_tasks, 1);
+	assert_int_equal(fake_es(1)->nr_slots, b + 1);
+	assert_int_equal(fake_es(2)->nr_slots, c + 1);
+	thread_gone(a, 0);
+	thread_gone(a, 0);
+	assert_int_equal(fake_es(1)->nr_tasks, 1);
+	assert_int_equal(fake_es(1)->nr_slots, b + 1);
+}
+
+/* Before or after access number @join_at of one thread that joins, another one does. */
+static int join_at, nr_accesses;
+static __u32 joined_between;
+
+static void maybe_join(void)
+{
+	void (*before)(void) = fake.step, (*after)(void) = fake.step_after;
+
+	if (nr_accesses++ != join_at)
+		return;
+	fake.step = fake.step_after = NULL;
+	joined_between = thread_join(1, 2, ALL_CPUS, 1);
+	fake.step = before;
+	fake.step_after = after;
+}
+
+static void test_event_of_two_that_join_at_once_the_table_shows_both(void **state)
+{
+	for (join_at = 0;; join_at++) {
+		__u32 s;
+
+		setup(NULL);
+		s = slots_take();
+		assert_int_equal(event_task_join(s, 1, 1), 0);
+		fake_mask_set(1, s, ALL_CPUS);
+		nr_accesses = 0;
+		fake.step = fake.step_after = maybe_join;
+		event_task_bound(s, 1);
+		fake.step = fake.step_after = NULL;
+		if (nr_accesses <= join_at)
+			break;
+		assert_int_equal(joined_between, s + 1);
+		assert_int_equal(fake_es(1)->nr_slots, s + 2);
+		assert_int_equal(fake_es(1)->nr_tasks, 2);
+	}
+	assert_true(join_at > 4);
+}
+
+/* --- waking and sleeping -------------------------------------------------------- */
+
+static void test_event_wakeup_says_where_it_last_ran(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_CUSTODY);
+	struct ghost_msg m;
+
+	assert_int_equal(thread_commit(s, 3), GHOST_TXN_COMMITTED);
+	thread_run(s, 3);
+	fake.now = 5000;
+	thread_block(s);
+	m = expect_msg(3, GHOST_MSG_TASK_BLOCKED, s);
+	assert_int_equal(m.cpu, 3);
+	assert_int_equal(m.time_ns, 5000);
+	assert_int_equal(m.runtime_ns, 100);
+	assert_int_equal(fake.status[1][s].runtime_ns, 100);
+	assert_status(s, INUSE);
+	thread_enqueue(s, EVENT_WAKEUP, 1);
+	assert_int_equal(expect_msg(3, GHOST_MSG_TASK_WAKEUP, s).cpu, 3);
+	assert_status(s, WAITS);
+	assert_int_equal(fake.task[s].custody_ns, 5000);
+}
+
+static void test_event_sleep_is_told_once(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_LATCHED);
+
+	thread_block(s);
+	event_task_blocked(s, 0, 0);
+	expect_msg(0, GHOST_MSG_TASK_BLOCKED, s);
+	expect_no_msg();
+}
+
+/* --- losing the CPU ---------------------------------------------------------------- */
+
+static void test_event_preemption_says_why(void **state)
+{
+	static const struct {
+		__u32 from;
+		int cause;
+		__u32 reason;
+	} cases[] = {
+		{ CORE_TASK_LATCHED, EVENT_SLICE, GHOST_PREEMPT_SLICE },
+		{ CORE_TASK_LATCHED, EVENT_CLASS, GHOST_PREEMPT_CLASS },
+		{ CORE_TASK_LATCHED, EVENT_LATCH, GHOST_PREEMPT_LATCH },
+		{ CORE_TASK_LATCHED, EVENT_RESTORE, GHOST_PREEMPT_KICK },
+		{ CORE_TASK_FALLBACK, EVENT_SLICE, GHOST_PREEMPT_SLICE },
+		{ CORE_TASK_FALLBACK, EVENT_RESTORE, GHOST_PREEMPT_KICK },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct ghost_msg m;
+		__u32 s, cpu;
+
+		setup(NULL);
+		s = thread_in(cases[i].from);
+		cpu = fake.task[s].queue;
+		thread_stop(s);
+		assert_int_equal(thread_enqueue(s, cases[i].cause, 2), EVENT_CUSTODY);
+		m = expect_msg(cpu, GHOST_MSG_TASK_PREEMPT, s);
+		assert_int_equal(m.reason, cases[i].reason);
+		assert_int_equal(m.cpu, 2);
+		assert_int_equal(m.runtime_ns, fake.th[s].runtime_ns);
+		assert_int_equal(fake.status[1][s].cpu, 2);
+		assert_status(s, WAITS);
+		expect_no_msg();
+	}
+}
+
+static void test_event_yield_is_told_as_yield_and_only_once(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_LATCHED);
+
+	event_task_yield(s);
+	expect_no_msg();
+	thread_stop(s);
+	thread_enqueue(s, EVENT_SLICE, 0);
+	assert_int_equal(expect_msg(0, GHOST_MSG_TASK_YIELD, s).reason, 0);
+	assert_int_equal(thread_commit(s, 0), GHOST_TXN_COMMITTED);
+	thread_run(s, 0);
+	thread_stop(s);
+	thread_enqueue(s, EVENT_SLICE, 0);
+	expect_msg(0, GHOST_MSG_TASK_PREEMPT, s);
+	expect_no_msg();
+}
+
+static void test_event_yield_is_forgotten_by_sleep(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_LATCHED);
+
+	event_task_yield(s);
+	thread_block(s);
+	thread_enqueue(s, EVENT_WAKEUP, 0);
+	assert_int_equal(thread_commit(s, 0), GHOST_TXN_COMMITTED);
+	thread_run(s, 0);
+	thread_stop(s);
+	drop_msgs();
+	thread_enqueue(s, EVENT_SLICE, 0);
+	expect_msg(0, GHOST_MSG_TASK_PREEMPT, s);
+}
+
+/* --- changes --------------------------------------------------------------------------- */
+
+static void test_event_affinity_and_priority_are_told_in_every_known_state(void **state)
+{
+	static const struct {
+		__u32 from, flags;
+	} cases[] = {
+		{ CORE_TASK_BLOCKED, INUSE },
+		{ CORE_TASK_CUSTODY, WAITS },
+		{ CORE_TASK_LATCHED, ONCPU },
+		{ CORE_TASK_FALLBACK, FALLBACK },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct ghost_msg m;
+		__u32 s;
+
+		setup(NULL);
+		s = thread_in(cases[i].from);
+		event_task_affinity(s);
+		m = expect_msg(0, GHOST_MSG_TASK_AFFINITY_CHANGED, s);
+		assert_int_equal(m.cpu, fake.status[1][s].cpu);
+		assert_status(s, cases[i].flags);
+		thread_nice(s, 7);
+		m = expect_msg(0, GHOST_MSG_TASK_PRIORITY_CHANGED, s);
+		assert_int_equal(m.nice, 7);
+		assert_int_equal(fake.task[s].state, cases[i].from);
+		assert_status(s, cases[i].flags);
+		expect_no_msg();
+	}
+}
+
+static void test_event_changes_of_a_thread_that_left_are_silent(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_BLOCKED);
+
+	thread_gone(s, 1);
+	drop_msgs();
+	event_task_affinity(s);
+	thread_nice(s, 1);
+	event_task_blocked(s, 0, 0);
+	event_task_gone(s, 0, 0);
+	expect_no_msg();
+	assert_int_equal(ghost_status_flags(word_of(s)), 0);
+}
+
+/* Taken out of custody and put back: the change made the message, not the way. */
+static void test_event_put_back_into_custody_is_silent_and_wakes_the_agent(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_CUSTODY);
+	__u32 q = fake.task[s].queue, seq;
+
+	cpu_idle_set(fake_es(1), q);
+	thread_affinity(s, 0x2);
+	seq = fake.task[s].seq;
+	expect_msg(q, GHOST_MSG_TASK_AFFINITY_CHANGED, s);
+	expect_no_msg();
+	assert_int_equal(fake.kicks[q], 1);
+	assert_status(s, WAITS);
+	assert_int_equal(fake.task[s].seq, seq);
+	assert_int_equal(fake.th[s].place, FAKE_CUSTODY);
+}
+
+/* Out of the enclave's reach it goes global; the number changes so that no commit fits. */
+static void test_event_affinity_outside_the_enclave_goes_global(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_CUSTODY);
+	__u32 seq = fake.task[s].seq;
+
+	thread_affinity(s, 0x40);
+	assert_int_equal(fake.th[s].place, FAKE_GLOBAL);
+	assert_int_equal(fake.task[s].seq, seq + 2);
+	assert_status(s, FALLBACK);
+	drop_msgs();
+	/* Running there is the fallback's; back inside, it waits for a commit again. */
+	thread_run(s, 6);
+	assert_status(s, FALLBACK);
+	thread_affinity(s, 0x4);
+	expect_msg(0, GHOST_MSG_TASK_AFFINITY_CHANGED, s);
+	thread_stop(s);
+	assert_int_equal(thread_enqueue(s, EVENT_SLICE, 2), EVENT_CUSTODY);
+	expect_msg(0, GHOST_MSG_TASK_PREEMPT, s);
+	assert_status(s, WAITS);
+}
+
+/* Each word of the mask counts: CPU 1023 is the last that may be the only common one. */
+static void test_event_affinity_is_compared_in_all_words(void **state)
+{
+	__u32 s = thread_join(1, 5, 0, 1);
+	struct ghost_status *st = &fake.status[1][s];
+
+	assert_true(fake.task[s].flags & CORE_TASK_OUTSIDE);
+	st->cpus[GHOST_CPU_WORDS - 1] = 1ull << 63;
+	event_task_affinity(s);
+	assert_true(fake.task[s].flags & CORE_TASK_OUTSIDE);
+	fake.enclave[1].cpus[GHOST_CPU_WORDS - 1] = 1ull << 63;
+	event_task_affinity(s);
+	assert_false(fake.task[s].flags & CORE_TASK_OUTSIDE);
+	assert_true(cpu_in(st->cpus, 1023));
+	assert_false(cpu_in(st->cpus, 1022));
+	assert_false(cpu_in(st->cpus, 1024));
+	assert_false(cpu_in(st->cpus, ~0u));
+}
+
+/* --- leaving ----------------------------------------------------------------------------- */
+
+static void test_event_leaving_is_told_from_every_state(void **state)
+{
+	static const __u32 from[] = { CORE_TASK_NEW, CORE_TASK_BLOCKED, CORE_TASK_CUSTODY,
+				      CORE_TASK_LATCHED, CORE_TASK_FALLBACK };
+
+	for (size_t i = 0; i < ARRAY_LEN(from); i++)
+		for (int dead = 0; dead < 2; dead++) {
+			__u32 s;
+
+			setup(NULL);
+			s = thread_in(from[i]);
+			thread_gone(s, dead);
+			expect_msg(0, dead ? GHOST_MSG_TASK_DEAD : GHOST_MSG_TASK_DEPARTED, s);
+			expect_no_msg();
+			assert_status(s, 0);
+			assert_int_equal(fake_es(1)->nr_tasks, 0);
+			assert_int_equal(slots_take(), s);
+		}
+}
+
+/* --- numbers ------------------------------------------------------------------------------- */
+
+/* A whole life under agents: each message one more, and the agent's number moves along. */
+static void test_event_numbers_advance_by_one_with_each_message(void **state)
+{
+	__u32 s = thread_join(1, 9, ALL_CPUS, 1), seq, seen = 0, first;
+	__u32 agent = fake.page[1][0].agent_seq;
+	struct ghost_msg m;
+
+	first = fake.task[s].seq + 1;
+	thread_enqueue(s, EVENT_WAKEUP, 0);
+	for (int i = 0; i < 5; i++) {
+		event_task_affinity(s);
+		assert_int_equal(thread_commit(s, 0), GHOST_TXN_COMMITTED);
+		thread_run(s, 0);
+		thread_nice(s, i);
+		if (i % 2)
+			event_task_yield(s);
+		thread_stop(s);
+		thread_enqueue(s, EVENT_SLICE, 0);
+		assert_int_equal(thread_commit(s, 0), GHOST_TXN_COMMITTED);
+		thread_run(s, 0);
+		thread_block(s);
+		thread_enqueue(s, EVENT_WAKEUP, 1);
+	}
+	thread_gone(s, 0);
+	for (seq = first; fake_pop(1, 0, &m); seq++, seen++)
+		assert_int_equal(m.seq, seq);
+	assert_int_equal(seen, 27);
+	assert_int_equal(fake.task[s].seq, seq - 1);
+	assert_int_equal(fake.page[1][0].agent_seq, agent + seen);
+	assert_int_equal(fake.page[1][0].queue.head, seen);
+}
+
+/* A slot used again: new gtid, the number goes on, so that no old commit ever fits. */
+static void test_event_numbers_go_on_when_the_slot_is_used_again(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_LATCHED), seq = fake.task[s].seq;
+	__u64 gtid = fake.task[s].gtid;
+
+	for (int i = 0; i < 10; i++) {
+		thread_gone(s, 1);
+		assert_int_equal(thread_join(1, 55, ALL_CPUS, 1), s);
+		assert_true(fake.task[s].gtid != gtid);
+		assert_int_equal((__u32)fake.task[s].gtid, 55);
+		assert_true((__u32)(fake.task[s].gtid >> 32) > (__u32)(gtid >> 32));
+		assert_true(fake.task[s].seq > seq);
+		assert_int_equal(fake.status[1][s].gtid, fake.task[s].gtid);
+		assert_int_equal(fake.status[1][s].runtime_ns, 0);
+		gtid = fake.task[s].gtid;
+		seq = fake.task[s].seq;
+	}
+}
+
+/* --- queues ---------------------------------------------------------------------------------- */
+
+static void test_event_new_threads_take_turns_among_the_enclaves_cpus(void **state)
+{
+	static const __u32 want[] = { 0, 1, 2, 3, 0, 1 };
+
+	for (size_t i = 0; i < ARRAY_LEN(want); i++)
+		assert_int_equal(fake.task[thread_join(1, i, ALL_CPUS, 1)].queue, want[i]);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(fake.task[thread_join(2, i, ALL_CPUS, 1)].queue, 4 + i % 2);
+}
+
+/* The search for the first CPU wraps over all words, from any start. */
+static void test_event_first_queue_is_found_from_any_start(void **state)
+{
+	static const __u32 cpus[] = { 0, 1, 63, 64, 500, 1023 };
+	struct core_task t = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(cpus); i++)
+		for (__u32 start = 0; start < 2 * GHOST_CPUS_MAX; start += 31) {
+			struct core_enclave e = { .next_cpu = start };
+
+			e.cpus[cpus[i] / 64] = 1ull << (cpus[i] % 64);
+			assert_int_equal(event_first_queue(&t, &e, 1), cpus[i]);
+		}
+}
+
+static void test_event_slot_used_again_keeps_its_queue(void **state)
+{
+	__u32 a = thread_join(1, 1, ALL_CPUS, 1), b = thread_join(1, 2, ALL_CPUS, 1);
+
+	assert_int_equal(fake.task[b].queue, 1);
+	thread_gone(b, 0);
+	thread_gone(a, 0);
+	assert_int_equal(thread_join(1, 3, ALL_CPUS, 1), a);
+	assert_int_equal(thread_join(1, 4, ALL_CPUS, 1), b);
+	assert_int_equal(fake.task[a].queue, 0);
+	assert_int_equal(fake.task[b].queue, 1);
+	/* But not over to another enclave, nor to a CPU that is not the enclave's any more. */
+	thread_gone(b, 0);
+	assert_int_equal(thread_join(2, 5, ALL_CPUS, 1), b);
+	assert_int_equal(fake.task[b].queue, 4);
+	thread_gone(a, 0);
+	fake.enclave[1].cpus[0] = 0x8;
+	assert_int_equal(thread_join(1, 6, ALL_CPUS, 1), a);
+	assert_int_equal(fake.task[a].queue, 3);
+}
+
+/* Wherever it runs, sleeps and wakes: only a commit moves it to another queue. */
+static void test_event_no_event_changes_the_queue(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_LATCHED);
+
+	for (__u32 cpu = 0; cpu < 4; cpu++) {
+		thread_run(s, cpu);
+		thread_affinity(s, 1ull << cpu);
+		thread_nice(s, cpu);
+		thread_stop(s);
+		thread_enqueue(s, EVENT_CLASS, cpu);
+		thread_run(s, cpu);
+		thread_block(s);
+		thread_enqueue(s, EVENT_WAKEUP, cpu);
+		assert_int_equal(fake.task[s].queue, 0);
+		assert_int_equal(fake.status[1][s].queue, 0);
+	}
+	thread_affinity(s, ALL_CPUS);
+	assert_int_equal(thread_commit(s, 2), GHOST_TXN_COMMITTED);
+	assert_int_equal(fake.task[s].queue, 2);
+	assert_int_equal(fake.status[1][s].queue, 2);
+}
+
+/* No room: counted, the status word is right all the same, and the agent is alerted. */
+static void test_event_overflow_is_counted_and_the_table_tells_the_truth(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_LATCHED), agent;
+	struct ghost_cpu *page = &fake.page[1][0];
+
+	for (int i = 0; i < GHOST_QUEUE_LEN; i++)
+		thread_nice(s, i);
+	agent = page->agent_seq;
+	assert_int_equal(page->queue.overflow, 0);
+	thread_block(s);
+	assert_int_equal(page->queue.overflow, 1);
+	assert_int_equal(page->agent_seq, agent + 1);
+	assert_status(s, INUSE);
+	thread_enqueue(s, EVENT_WAKEUP, 0);
+	assert_int_equal(page->queue.overflow, 2);
+	assert_int_equal(page->agent_seq, agent + 2);
+	assert_status(s, WAITS);
+	assert_int_equal(fake.th[s].place, FAKE_CUSTODY);
+}
+
+/* An agent that writes nonsense into its tail harms itself only. */
+static void test_event_hostile_tail_does_not_disturb_the_record(void **state)
+{
+	static const __u32 tails[] = { 1, 511, 512, 0x7fffffff, 0xffffffff };
+
+	for (size_t i = 0; i < ARRAY_LEN(tails); i++) {
+		__u32 s;
+
+		setup(NULL);
+		fake.rw[1][0].queue_tail = tails[i];
+		s = thread_join(1, 8, ALL_CPUS, 1);
+		thread_enqueue(s, EVENT_WAKEUP, 0);
+		assert_status(s, WAITS);
+		assert_int_equal(fake.th[s].place, FAKE_CUSTODY);
+	}
+}
+
+/* --- without agents ------------------------------------------------------------------------------ */
+
+/* The same life in each state of the enclave but ONLINE: silent, numbered, in the table. */
+static void test_event_without_agents_no_message_but_the_table_is_true(void **state)
+{
+	static const __u32 states[] = { GHOST_ENCLAVE_IDLE, GHOST_ENCLAVE_LOST,
+					GHOST_ENCLAVE_DYING };
+
+	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+		__u32 s, seq, agent;
+
+		machine_reset(states[i]);
+		agent = fake.page[1][0].agent_seq;
+		s = thread_join(1, 4, ALL_CPUS, 1);
+		assert_status(s, ISNEW);
+		assert_int_equal(thread_enqueue(s, EVENT_WAKEUP, 0), EVENT_FALLBACK);
+		assert_status(s, FALLBACK);
+		seq = fake.task[s].seq;
+		thread_run(s, 1);
+		assert_status(s, FALLBACK);
+		event_task_affinity(s);
+		thread_nice(s, 3);
+		assert_int_equal(fake.task[s].seq, seq + 2);
+		thread_stop(s);
+		assert_int_equal(thread_enqueue(s, EVENT_SLICE, 1), EVENT_FALLBACK);
+		assert_int_equal(fake.task[s].seq, seq + 3);
+		thread_run(s, 1);
+		thread_block(s);
+		assert_status(s, INUSE);
+		assert_int_equal(fake.task[s].seq, seq + 4);
+		assert_int_equal(thread_enqueue(s, EVENT_WAKEUP, 1), EVENT_FALLBACK);
+		thread_gone(s, 1);
+		assert_status(s, 0);
+		assert_int_equal(fake.task[s].seq, seq + 6);
+		expect_no_msg();
+		assert_int_equal(fake.page[1][0].agent_seq, agent);
+		assert_int_equal(fake.page[1][0].queue.head, 0);
+	}
+}
+
+/* What waits for agents when they are lost is enqueued anew, silently. */
+static void test_event_custody_without_agents_becomes_fallback(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_CUSTODY), seq = fake.task[s].seq;
+
+	fake.enclave[1].state = GHOST_ENCLAVE_LOST;
+	assert_int_equal(thread_enqueue(s, EVENT_RESTORE, 0), EVENT_FALLBACK);
+	assert_status(s, FALLBACK);
+	assert_int_equal(fake.task[s].seq, seq + 1);
+	assert_int_equal(fake.page[1][0].nr[GHOST_NR_FALLBACKS], 1);
+	expect_no_msg();
+}
+
+/* And the other way round: new agents hear of it when it is enqueued for them. */
+static void test_event_fallback_with_new_agents_becomes_custody(void **state)
+{
+	__u32 s;
+
+	machine_reset(GHOST_ENCLAVE_IDLE);
+	s = thread_join(1, 4, ALL_CPUS, 1);
+	thread_enqueue(s, EVENT_WAKEUP, 0);
+	fake.enclave[1].state = GHOST_ENCLAVE_ONLINE;
+	assert_int_equal(thread_enqueue(s, EVENT_RESTORE, 0), EVENT_CUSTODY);
+	assert_int_equal(expect_msg(0, GHOST_MSG_TASK_PREEMPT, s).reason, GHOST_PREEMPT_KICK);
+	assert_status(s, WAITS);
+}
+
+/*
+ * A change of affinity or nice value takes a thread out and puts it back where
+ * it did not run: nobody there is about to look for work.
+ */
+static void test_event_thread_put_back_wakes_the_idle_cpu_of_its_queue(void **state)
+{
+	__u32 s;
+
+	machine_reset(GHOST_ENCLAVE_IDLE);
+	s = thread_join(1, 4, ALL_CPUS, 1);
+	thread_enqueue(s, EVENT_WAKEUP, 0);
+	fake.enclave[1].state = GHOST_ENCLAVE_ONLINE;
+	cpu_idle_set(fake_es(1), 0);
+	assert_int_equal(fake.kicks[0], 0);
+	assert_int_equal(thread_enqueue(s, EVENT_SLICE, 0), EVENT_CUSTODY);
+	assert_int_equal(fake.kicks[0], 1);
+	assert_false(fake_mask_has(fake_es(1)->idle, 0));
+}
+
+/* --- threads that cannot leave their CPU ------------------------------------------------------------- */
+
+static void test_event_thread_confined_outside_the_enclave_runs_there(void **state)
+{
+	__u32 s;
+
+	machine_reset(GHOST_ENCLAVE_ONLINE);
+	s = thread_join(1, 4, ALL_CPUS, 1);
+	fake.th[s].confined = 1;
+	assert_int_equal(thread_enqueue(s, EVENT_WAKEUP, 6), EVENT_GLOBAL);
+	assert_status(s, FALLBACK);
+	expect_no_msg();
+	/* As soon as it can leave, its agents have it. */
+	fake.th[s].confined = 0;
+	assert_int_equal(thread_enqueue(s, EVENT_SLICE, 6), EVENT_CUSTODY);
+	assert_status(s, WAITS);
+}
+
+static void test_event_thread_confined_inside_the_enclave_waits_for_that_cpu(void **state)
+{
+	__u32 s;
+
+	machine_reset(GHOST_ENCLAVE_ONLINE);
+	s = thread_join(1, 4, ALL_CPUS, 1);
+	fake.th[s].confined = 1;
+	assert_int_equal(thread_enqueue(s, EVENT_WAKEUP, 3), EVENT_CUSTODY);
+	assert_int_equal(fake.status[1][s].cpu, 3);
+	assert_int_equal(expect_msg(fake.task[s].queue, GHOST_MSG_TASK_NEW, s).cpu, 3);
+}
+
+/* --- the border of the tables ------------------------------------------------------------------------ */
+
+static void test_event_about_no_thread_does_nothing(void **state)
+{
+	static const __u32 slots[] = { FAKE_SLOTS, FAKE_SLOTS + 1, ~0u };
+	static struct fake before;
+
+	before = fake;
+	for (size_t i = 0; i < ARRAY_LEN(slots); i++) {
+		assert_int_equal(event_task_enqueue(slots[i], EVENT_WAKEUP, 0, 0, 1), EVENT_GLOBAL);
+		assert_int_equal(event_task_join(slots[i], 1, 5), -1);
+		event_task_bound(slots[i], 0);
+		event_task_yield(slots[i]);
+		event_task_blocked(slots[i], 0, 1);
+		event_task_affinity(slots[i]);
+		event_task_priority(slots[i]);
+		event_task_gone(slots[i], 1, 1);
+	}
+	assert_int_equal(event_task_join(1, FAKE_ENCLAVES, 5), -1);
+	assert_memory_equal(&fake, &before, sizeof(fake));
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup(name, setup)
+	static const struct CMUnitTest tests[] = {
+		T(test_event_new_thread_that_is_enqueued_is_new_and_runnable),
+		T(test_event_thread_that_joins_asleep_is_new_and_not_runnable),
+		T(test_event_blocking_before_new_merges_into_new_not_runnable),
+		T(test_event_being_put_back_before_new_merges_into_new_runnable),
+		T(test_event_affinity_and_priority_before_new_are_silent),
+		T(test_event_thread_outside_the_enclave_is_only_in_the_table),
+		T(test_event_joining_and_leaving_are_counted),
+		T(test_event_of_two_that_join_at_once_the_table_shows_both),
+		T(test_event_wakeup_says_where_it_last_ran),
+		T(test_event_sleep_is_told_once),
+		T(test_event_preemption_says_why),
+		T(test_event_yield_is_told_as_yield_and_only_once),
+		T(test_event_yield_is_forgotten_by_sleep),
+		T(test_event_affinity_and_priority_are_told_in_every_known_state),
+		T(test_event_changes_of_a_thread_that_left_are_silent),
+		T(test_event_put_back_into_custody_is_silent_and_wakes_the_agent),
+		T(test_event_affinity_outside_the_enclave_goes_global),
+		T(test_event_affinity_is_compared_in_all_words),
+		T(test_event_leaving_is_told_from_every_state),
+		T(test_event_numbers_advance_by_one_with_each_message),
+		T(test_event_numbers_go_on_when_the_slot_is_used_again),
+		T(test_event_new_threads_take_turns_among_the_enclaves_cpus),
+		T(test_event_first_queue_is_found_from_any_start),
+		T(test_event_slot_used_again_keeps_its_queue),
+		T(test_event_no_event_changes_the_queue),
+		T(test_event_overflow_is_counted_and_the_table_tells_the_truth),
+		T(test_event_hostile_tail_does_not_disturb_the_record),
+		T(test_event_without_agents_no_message_but_the_table_is_true),
+		T(test_event_custody_without_agents_becomes_fallback),
+		T(test_event_fallback_with_new_agents_becomes_custody),
+		T(test_event_thread_put_back_wakes_the_idle_cpu_of_its_queue),
+		T(test_event_thread_confined_outside_the_enclave_runs_there),
+		T(test_event_thread_confined_inside_the_enclave_waits_for_that_cpu),
+		T(test_event_about_no_thread_does_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

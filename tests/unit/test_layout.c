@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The layout of what crosses the border, compared with abi/layout.golden.
+ * In: the headers of abi, the golden file. Out: TAP; with --print the dump itself, for
+ * `build/tests/unit/test_layout --print >abi/layout.golden`.
+ *
+ * A change here is a change of the contract: it goes with a new
+ * GHOST_ABI_VERSION and a line in CHANGELOG.md, or it is a mistake.
+ */
+#include "tests/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "abi/abi.h"
+
+struct field {
+	const char *type; /* "struct x", or NULL for a number */
+	const char *name;
+	unsigned long long offset; /* of a number: its value */
+	size_t size;
+};
+
+#define S(t) { #t, NULL, 0, sizeof(t) }
+#define F(t, f) { #t, #f, offsetof(t, f), sizeof(((t *)0)->f) }
+#define N(n) { NULL, #n, (unsigned long long)(n), 0 }
+
+static const struct field fields[] = {
+	N(GHOST_ABI_VERSION),
+	N(GHOST_ENCLAVES_MAX),
+	N(GHOST_CPUS_MAX),
+	N(GHOST_CPU_WORDS),
+	N(GHOST_SLOTS_DEFAULT),
+	N(GHOST_SLOTS_MAX),
+	N(GHOST_QUEUE_LEN),
+	N(GHOST_QUEUE_MASK),
+	N(GHOST_COMM_LEN),
+	N(GHOST_SLICE_INF),
+	N(GHOST_CPU_NONE),
+
+	N(GHOST_MSG_NONE),
+	N(GHOST_MSG_TASK_DEAD),
+	N(GHOST_MSG_TASK_BLOCKED),
+	N(GHOST_MSG_TASK_WAKEUP),
+	N(GHOST_MSG_TASK_NEW),
+	N(GHOST_MSG_TASK_PREEMPT),
+	N(GHOST_MSG_TASK_YIELD),
+	N(GHOST_MSG_TASK_DEPARTED),
+	N(GHOST_MSG_TASK_AFFINITY_CHANGED),
+	N(GHOST_MSG_TASK_PRIORITY_CHANGED),
+	N(GHOST_MSG_RUNNABLE),
+	N(GHOST_PREEMPT_SLICE),
+	N(GHOST_PREEMPT_CLASS),
+	N(GHOST_PREEMPT_LATCH),
+	N(GHOST_PREEMPT_KICK),
+	S(struct ghost_msg),
+	F(struct ghost_msg, position),
+	F(struct ghost_msg, type),
+	F(struct ghost_msg, len),
+	F(struct ghost_msg, slot),
+	F(struct ghost_msg, seq),
+	F(struct ghost_msg, gtid),
+	F(struct ghost_msg, time_ns),
+	F(struct ghost_msg, runtime_ns),
+	F(struct ghost_msg, cpu),
+	F(struct ghost_msg, flags),
+	F(struct ghost_msg, reason),
+	F(struct ghost_msg, nice),
+	F(struct ghost_msg, pad),
+
+	S(struct ghost_queue),
+	F(struct ghost_queue, head),
+	F(struct ghost_queue, overflow),
+	F(struct ghost_queue, pad),
+	F(struct ghost_queue, msg),
+
+	N(GHOST_STATUS_INUSE),
+	N(GHOST_STATUS_RUNNABLE),
+	N(GHOST_STATUS_ONCPU),
+	N(GHOST_STATUS_FALLBACK),
+	N(GHOST_STATUS_NEW),
+	S(struct ghost_status),
+	F(struct ghost_status, word),
+	F(struct ghost_status, gtid),
+	F(struct ghost_status, tid),
+	F(struct ghost_status, tgid),
+	F(struct ghost_status, cpu),
+	F(struct ghost_status, queue),
+	F(struct ghost_status, runtime_ns),
+	F(struct ghost_status, switch_ns),
+	F(struct ghost_status, nice),
+	F(struct ghost_status, weight),
+	F(struct ghost_status, pad0),
+	F(struct ghost_status, comm),
+	F(struct ghost_status, cgroup),
+	F(struct ghost_status, parent_tid),
+	F(struct ghost_status, pad1),
+	F(struct ghost_status, cpus),
+
+	N(GHOST_ENCLAVE_FREE),
+	N(GHOST_ENCLAVE_IDLE),
+	N(GHOST_ENCLAVE_ONLINE),
+	N(GHOST_ENCLAVE_LOST),
+	N(GHOST_ENCLAVE_DYING),
+	N(GHOST_LOST_NONE),
+	N(GHOST_LOST_AGENT_EXIT),
+	N(GHOST_LOST_STALL),
+	S(struct ghost_enclave_status),
+	F(struct ghost_enclave_status, word),
+	F(struct ghost_enclave_status, abi),
+	F(struct ghost_enclave_status, id),
+	F(struct ghost_enclave_status, state),
+	F(struct ghost_enclave_status, lost_reason),
+	F(struct ghost_enclave_status, lost_arg),
+	F(struct ghost_enclave_status, capacity),
+	F(struct ghost_enclave_status, nr_slots),
+	F(struct ghost_enclave_status, nr_tasks),
+	F(struct ghost_enclave_status, nr_cpus),
+	F(struct ghost_enclave_status, pad0),
+	F(struct ghost_enclave_status, nr_no_slot),
+	F(struct ghost_enclave_status, pad1),
+	F(struct ghost_enclave_status, idle),
+
+	N(GHOST_TXN_FREE),
+	N(GHOST_TXN_READY),
+	N(GHOST_TXN_COMMITTED),
+	N(GHOST_TXN_YIELDED),
+	N(GHOST_TXN_AGENT_STALE),
+	N(GHOST_TXN_TASK_STALE),
+	N(GHOST_TXN_NOT_FOUND),
+	N(GHOST_TXN_NOT_RUNNABLE),
+	N(GHOST_TXN_ON_CPU),
+	N(GHOST_TXN_NOT_ALLOWED),
+	N(GHOST_TXN_AGAIN),
+	N(GHOST_TXN_INVALID),
+	S(struct ghost_txn),
+	F(struct ghost_txn, state),
+	F(struct ghost_txn, slot),
+	F(struct ghost_txn, task_seq),
+	F(struct ghost_txn, agent_seq),
+	F(struct ghost_txn, slice_ns),
+	F(struct ghost_txn, flags),
+	F(struct ghost_txn, ping_cpu),
+	F(struct ghost_txn, pad),
+	S(struct ghost_cpu_rw),
+	F(struct ghost_cpu_rw, txn),
+	F(struct ghost_cpu_rw, queue_tail),
+	F(struct ghost_cpu_rw, pad),
+
+	N(GHOST_NR_TASKS),
+	N(GHOST_NR_FALLBACKS),
+	N(GHOST_NR_KICKS),
+	S(struct ghost_cpu),
+	F(struct ghost_cpu, agent_seq),
+	F(struct ghost_cpu, agent_tid),
+	F(struct ghost_cpu, help),
+	F(struct ghost_cpu, owned),
+	F(struct ghost_cpu, pad),
+	F(struct ghost_cpu, nr),
+	F(struct ghost_cpu, nr_txn),
+	F(struct ghost_cpu, pad2),
+	F(struct ghost_cpu, queue),
+
+	N(GHOST_CTL_INFO),
+	N(GHOST_CTL_ENCLAVE_CREATE),
+	N(GHOST_CTL_ENCLAVE_DESTROY),
+	N(GHOST_CTL_ENCLAVE_FREE),
+	N(GHOST_CTL_TASK_JOIN),
+	N(GHOST_CTL_TASK_UNJOIN),
+	N(GHOST_CTL_INIT),
+	N(GHOST_CTL_AGENT_ATTACH),
+	N(GHOST_CTL_AGENT_ONLINE),
+	N(GHOST_CTL_AGENT_PING),
+	N(GHOST_CTL_AGENT_OFFLINE),
+	S(struct ghost_ctl),
+	F(struct ghost_ctl, op),
+	F(struct ghost_ctl, ret),
+	F(struct ghost_ctl, enclave),
+	F(struct ghost_ctl, cpu),
+	F(struct ghost_ctl, tid),
+	F(struct ghost_ctl, abi),
+	F(struct ghost_ctl, capacity),
+	F(struct ghost_ctl, pad),
+	F(struct ghost_ctl, stall_ns),
+	F(struct ghost_ctl, cpus),
+};
+
+static void dump(FILE *f)
+{
+	fputs("# Layout of abi/: made by `build/tests/unit/test_layout --print`.\n", f);
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+		const struct field *l = &fields[i];
+
+		if (!l->type)
+			fprintf(f, "%s = %llu\n", l->name, l->offset);
+		else if (!l->name)
+			fprintf(f, "\n%s: %zu bytes\n", l->type, l->size);
+		else
+			fprintf(f, "  %5llu %5zu %s\n", l->offset, l->size, l->name);
+		if (l->type && l->name && (i + 1 == ARRAY_LEN(fields) || !fields[i + 1].type))
+			fputs("\n", f);
+	}
+}
+
+/* Shown by the first line that differs, in the words of both. */
+static void test_layout_is_the_golden_one(void **state)
+{
+	const char *root = getenv("GHOST_TESTS_ROOT");
+	char path[4096], want[256], got[256];
+	FILE *golden, *now = tmpfile();
+	char *w, *g;
+
+	snprintf(path, sizeof(path), "%s/abi/layout.golden", root ? root : ".");
+	golden = fopen(path, "re");
+	assert_non_null(golden);
+	assert_non_null(now);
+	dump(now);
+	rewind(now);
+	do {
+		w = fgets(want, sizeof(want), golden);
+		g = fgets(got, sizeof(got), now);
+		assert_string_equal(g ? got : "(end)", w ? want : "(end)");
+	} while (w && g);
+	fclose(golden);
+	fclose(now);
+}
+
+/* The fields follow each other without a gap, so none is missing and no padding is hidden. */
+static void test_layout_has_no_unnamed_byte(void **state)
+{
+	unsigned long long next = 0;
+	size_t size = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+		const struct field *l = &fields[i];
+
+		if (!l->type)
+			continue;
+		if (!l->name) {
+			assert_int_equal(next, size);
+			next = 0;
+			size = l->size;
+			continue;
+		}
+		assert_int_equal(l->offset, next);
+		next += l->size;
+	}
+	assert_int_equal(next, size);
+}
+
+/* The dump names every struct, enumerator and constant that the headers define. */
+static void test_layout_leaves_nothing_out(void **state)
+{
+	static const char *const names[] = { "cpu", "ctl",   "enclave", "limits",
+					     "msg", "queue", "status",	"txn" };
+	const char *root = getenv("GHOST_TESTS_ROOT");
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		char path[4096], line[512], word[128], blank[2];
+		FILE *f;
+
+		snprintf(path, sizeof(path), "%s/abi/%s.h", root ? root : ".", names[i]);
+		f = fopen(path, "re");
+		assert_non_null(f);
+		while (fgets(line, sizeof(line), f)) {
+			int found = 0;
+
+			/* "	GHOST_X = 1," and "#define GHOST_X 1", not guards nor counts. */
+			if (sscanf(line, "\tGHOST_%100[A-Z0-9_] = %*d", word) != 1 &&
+			    (sscanf(line, "#define GHOST_%100[A-Z0-9_]%1[ ]", word, blank) != 2))
+				continue;
+			if (strstr(word, "NR_COUNTERS") || strstr(word, "NR_STATES"))
+				continue;
+			for (size_t k = 0; k < ARRAY_LEN(fields) && !found; k++)
+				found = !fields[k].type && !strcmp(fields[k].name + 6, word);
+			if (!found)
+				print_error("%s.h: GHOST_%s is not in the dump\n", names[i], word);
+			assert_true(found);
+		}
+		fclose(f);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_layout_is_the_golden_one),
+		cmocka_unit_test(test_layout_has_no_unnamed_byte),
+		cmocka_unit_test(test_layout_leaves_nothing_out),
+	};
+
+	if (argc == 2 && !strcmp(argv[1], "--print")) {
+		dump(stdout);
+		return 0;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
