@@ -98,6 +98,18 @@ bool ghost_agent_cpu_idle(const struct ghost_agent *a, uint32_t cpu)
 		1);
 }
 
+uint32_t ghost_agent_fit(const struct ghost_agent *a, const struct ghost_task *t, uint32_t cpu)
+{
+	const struct ghost_cpuset *cpus = ghost_agent_cpus(a);
+	const uint32_t first[] = { cpu, ghost_task_cpu(t) };
+
+	for (int i = 0; i < 2; i++)
+		if (ghost_cpuset_has(cpus, first[i]) && ghost_task_allowed(t, first[i]))
+			return first[i];
+	ghost_cpuset_for_each(other, cpus) if (ghost_task_allowed(t, other)) return other;
+	return GHOST_CPU_NONE;
+}
+
 const uint16_t *ghost_agent_neighbours(const struct ghost_agent *a, uint32_t *ret_nr)
 {
 	*ret_nr = a->nr_neighbours;
@@ -148,6 +160,25 @@ static void task_forget(struct ghost_agent *a, struct ghost_task *t, bool dead)
 		p->task_gone(a, t, dead);
 }
 
+/* @t is the policy's to pick. */
+static void task_waits(struct ghost_agent *a, struct ghost_task *t, enum ghost_cause cause)
+{
+	const struct ghost_policy *p = a->all->policy;
+
+	t->state = TASK_RUNNABLE;
+	if (p->task_runnable)
+		p->task_runnable(a, t, cause);
+}
+
+static void task_sleeps(struct ghost_agent *a, struct ghost_task *t)
+{
+	const struct ghost_policy *p = a->all->policy;
+
+	t->state = TASK_BLOCKED;
+	if (p->task_blocked)
+		p->task_blocked(a, t);
+}
+
 /* @t's slot holds thread @gtid now; tell the policy if that is news. */
 static void task_meet(struct ghost_agent *a, struct ghost_task *t, uint32_t slot, uint64_t gtid,
 		      bool runnable)
@@ -156,36 +187,44 @@ static void task_meet(struct ghost_agent *a, struct ghost_task *t, uint32_t slot
 
 	task_forget(a, t, true);
 	task_reset(&a->all->tasks, t, slot, gtid);
-	if (runnable)
-		t->state = TASK_RUNNABLE;
 	if (p->task_new)
-		p->task_new(a, t, runnable);
+		p->task_new(a, t);
+	if (runnable)
+		task_waits(a, t, GHOST_CAUSE_NEW);
 }
 
 /*
  * Its affinity or priority changed. If it was picked meanwhile, that pick is
- * stale by now and nobody else will say so: it is the policy's again, through
- * @told or, where the policy does not care for the change, as a wake-up.
+ * stale by now and nobody else will say so: it is the policy's again.
  */
-static void task_changed(struct ghost_agent *a, struct ghost_task *t,
-			 void (*told)(struct ghost_agent *, struct ghost_task *, bool))
+static void task_changed(struct ghost_agent *a, struct ghost_task *t, enum ghost_cause cause)
 {
 	const struct ghost_policy *p = a->all->policy;
 	uint64_t word = __atomic_load_n(&t->status->word, __ATOMIC_RELAXED);
-	bool taken_back = t->state == TASK_PICKED &&
-			  ghost_status_flags(word) & GHOST_STATUS_RUNNABLE;
 
-	if (taken_back)
-		t->state = TASK_RUNNABLE;
-	if (told)
-		told(a, t, t->state == TASK_RUNNABLE);
-	else if (taken_back && p->task_wakeup)
-		p->task_wakeup(a, t);
+	if (p->task_changed)
+		p->task_changed(a, t, cause);
+	if (t->state == TASK_RUNNABLE ||
+	    (t->state == TASK_PICKED && ghost_status_flags(word) & GHOST_STATUS_RUNNABLE))
+		task_waits(a, t, cause);
+}
+
+static enum ghost_cause preempt_cause(uint32_t reason)
+{
+	switch (reason) {
+	case GHOST_PREEMPT_CLASS:
+		return GHOST_CAUSE_CLASS;
+	case GHOST_PREEMPT_LATCH:
+		return GHOST_CAUSE_LATCH;
+	case GHOST_PREEMPT_KICK:
+		return GHOST_CAUSE_KICK;
+	default:
+		return GHOST_CAUSE_SLICE;
+	}
 }
 
 static void handle_locked(struct ghost_agent *a, struct ghost_task *t, const struct ghost_msg *m)
 {
-	const struct ghost_policy *p = a->all->policy;
 	bool known = t->state != TASK_UNKNOWN && t->gtid == m->gtid;
 	bool gone = m->type == GHOST_MSG_TASK_DEAD || m->type == GHOST_MSG_TASK_DEPARTED;
 
@@ -209,30 +248,22 @@ static void handle_locked(struct ghost_agent *a, struct ghost_task *t, const str
 	t->bound = false;
 	switch (m->type) {
 	case GHOST_MSG_TASK_WAKEUP:
-		t->state = TASK_RUNNABLE;
-		if (p->task_wakeup)
-			p->task_wakeup(a, t);
+		task_waits(a, t, GHOST_CAUSE_WAKEUP);
 		break;
 	case GHOST_MSG_TASK_PREEMPT:
-		t->state = TASK_RUNNABLE;
-		if (p->task_preempted)
-			p->task_preempted(a, t, m->reason);
+		task_waits(a, t, preempt_cause(m->reason));
 		break;
 	case GHOST_MSG_TASK_YIELD:
-		t->state = TASK_RUNNABLE;
-		if (p->task_yield)
-			p->task_yield(a, t);
+		task_waits(a, t, GHOST_CAUSE_YIELD);
 		break;
 	case GHOST_MSG_TASK_BLOCKED:
-		t->state = TASK_BLOCKED;
-		if (p->task_blocked)
-			p->task_blocked(a, t);
+		task_sleeps(a, t);
 		break;
 	case GHOST_MSG_TASK_AFFINITY_CHANGED:
-		task_changed(a, t, p->task_affinity);
+		task_changed(a, t, GHOST_CAUSE_AFFINITY);
 		break;
 	case GHOST_MSG_TASK_PRIORITY_CHANGED:
-		task_changed(a, t, p->task_priority);
+		task_changed(a, t, GHOST_CAUSE_PRIORITY);
 		break;
 	case GHOST_MSG_TASK_DEAD:
 	case GHOST_MSG_TASK_DEPARTED:
@@ -271,7 +302,6 @@ static uint64_t status_read(const struct ghost_status *st, uint64_t *ret_gtid)
 static void rebuild_slot(struct ghost_agent *a, uint32_t slot, uint32_t queue)
 {
 	const struct ghost_status *st = &a->all->mem->status[slot];
-	const struct ghost_policy *p = a->all->policy;
 	struct ghost_task *t = task_at(&a->all->tasks, slot);
 	uint32_t flags, seq;
 	uint64_t word, gtid;
@@ -304,17 +334,12 @@ static void rebuild_slot(struct ghost_agent *a, uint32_t slot, uint32_t queue)
 
 		t->seq = seq;
 		t->bound = false;
-		if (runnable && (t->state == TASK_BLOCKED || (news && t->state == TASK_PICKED))) {
-			t->state = TASK_RUNNABLE;
-			if (p->task_wakeup)
-				p->task_wakeup(a, t);
-		} else if (!runnable && news && t->state == TASK_RUNNABLE) {
+		if (runnable && (t->state == TASK_BLOCKED || (news && t->state == TASK_PICKED)))
+			task_waits(a, t, GHOST_CAUSE_WAKEUP);
+		else if (!runnable && news && t->state == TASK_RUNNABLE)
+			task_sleeps(a, t);
+		else if (!runnable && news)
 			t->state = TASK_BLOCKED;
-			if (p->task_blocked)
-				p->task_blocked(a, t);
-		} else if (!runnable && news) {
-			t->state = TASK_BLOCKED;
-		}
 	}
 	ghost_unlock(&t->lock);
 }
@@ -373,7 +398,6 @@ static void help(struct ghost_agent *a)
 /* The library could not carry out @a->pick; whose is the thread now? */
 static void refused(struct ghost_agent *a, uint32_t state)
 {
-	const struct ghost_policy *p = a->all->policy;
 	struct ghost_task *t = a->pick;
 
 	a->pick = NULL;
@@ -382,10 +406,8 @@ static void refused(struct ghost_agent *a, uint32_t state)
 	if (t->state == TASK_PICKED && t->seq == a->pick_seq &&
 	    (state == GHOST_TXN_AGENT_STALE || state == GHOST_TXN_NOT_ALLOWED ||
 	     state == GHOST_TXN_AGAIN || state == GHOST_TXN_INVALID)) {
-		t->state = TASK_RUNNABLE;
 		t->bound = state == GHOST_TXN_NOT_ALLOWED;
-		if (p->task_refused)
-			p->task_refused(a, t, state);
+		task_waits(a, t, GHOST_CAUSE_REFUSED);
 	}
 	ghost_unlock(&t->lock);
 }
@@ -583,6 +605,7 @@ static void agents_free(struct ghost_agents *all)
 
 static int agents_prepare(struct ghost_agents *all, const struct ghost_agents_opts *opts)
 {
+	size_t size = (all->policy->size / 64 + 1) * 64;
 	uint32_t i = 0;
 	int err;
 
@@ -593,9 +616,11 @@ static int agents_prepare(struct ghost_agents *all, const struct ghost_agents_op
 	all->nr = ghost_cpuset_count(&all->cpus);
 	all->agent = calloc(all->nr, sizeof(*all->agent));
 	all->by_cpu = calloc(all->mem->nr_cpus, sizeof(*all->by_cpu));
-	all->data = calloc(1, all->policy->size ?: 1);
+	/* Policies align what CPUs share to cache lines. */
+	all->data = aligned_alloc(64, size);
 	if (!all->agent || !all->by_cpu || !all->data)
 		return -ENOMEM;
+	memset(all->data, 0, size);
 	ghost_cpuset_for_each(cpu, &all->cpus)
 	{
 		struct ghost_agent *a = &all->agent[i++];

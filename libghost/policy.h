@@ -50,6 +50,13 @@ uint32_t ghost_agent_cpu(const struct ghost_agent *a);
 const struct ghost_cpuset *ghost_agent_cpus(const struct ghost_agent *a);
 /* Has @cpu nothing to run? A hint: it may change at any time. */
 bool ghost_agent_cpu_idle(const struct ghost_agent *a, uint32_t cpu);
+/*
+ * The CPU of the enclave where @t should wait if it is to run on @cpu: that one
+ * if it may run there, else where it ran last, else the first where it may run.
+ * GHOST_CPU_NONE if there is none: then the kernel runs it outside, and
+ * task_runnable() follows when that changes.
+ */
+uint32_t ghost_agent_fit(const struct ghost_agent *a, const struct ghost_task *t, uint32_t cpu);
 /* CPUs of the enclave by distance from this agent's, nearest first; itself excluded. */
 const uint16_t *ghost_agent_neighbours(const struct ghost_agent *a, uint32_t *ret_nr);
 /* Value of parameter @index of ghost_policy.params. */
@@ -60,7 +67,7 @@ uint64_t ghost_agent_param(const struct ghost_agent *a, unsigned int index);
  * @slice_ns: for how long; GHOST_SLICE_INF or 0 until it blocks or yields
  *
  * Only from schedule(). The library commits it; a refusal comes back through
- * task_refused(). At most one pick per CPU and call.
+ * task_runnable(). At most one pick per CPU and call.
  *
  * Returns false when the thread is no longer runnable, as of a message that
  * another agent has just handled: forget it and pick the next.
@@ -97,6 +104,27 @@ enum ghost_policy_model {
 	GHOST_CENTRAL, /* one agent schedules all (not yet available) */
 };
 
+/* Why a thread waits to be picked. */
+enum ghost_cause {
+	GHOST_CAUSE_NEW,      /* it is new, or new to these agents */
+	GHOST_CAUSE_WAKEUP,   /* it slept */
+	GHOST_CAUSE_YIELD,    /* it ran and yielded */
+	GHOST_CAUSE_SLICE,    /* it ran until its slice was used up */
+	GHOST_CAUSE_AFFINITY, /* its affinity changed while it waited */
+	GHOST_CAUSE_PRIORITY, /* its nice value did */
+	/* From here on it was to run, and did not, or not for its slice, by no doing of its own. */
+	GHOST_CAUSE_CLASS, /* a thread of a higher class took the CPU while it ran */
+	GHOST_CAUSE_LATCH, /* it was committed and lost the CPU before it ran */
+	GHOST_CAUSE_KICK,  /* it ran, and the agents needed the CPU */
+	/*
+	 * Its pick was refused: there was news for the agent, or the thread had
+	 * not quite arrived in the kernel's hands, or for the moment it may only
+	 * run where it ran last, which ghost_task_allowed() knows until its next
+	 * event.
+	 */
+	GHOST_CAUSE_REFUSED,
+};
+
 struct ghost_policy {
 	const char *name;
 	const char *help; /* one line */
@@ -107,27 +135,19 @@ struct ghost_policy {
 
 	/* Once, before any other callback. @data is zeroed. Returns 0 or a negative errno. */
 	int (*init)(struct ghost_agent *a, void *data);
-	/* A thread appeared; @runnable: it waits to be picked. */
-	void (*task_new)(struct ghost_agent *a, struct ghost_task *t, bool runnable);
-	void (*task_wakeup)(struct ghost_agent *a, struct ghost_task *t);
-	/* It lost its CPU and is runnable; @reason: enum ghost_preempt_reason. */
-	void (*task_preempted)(struct ghost_agent *a, struct ghost_task *t, uint32_t reason);
-	void (*task_yield)(struct ghost_agent *a, struct ghost_task *t);
-	void (*task_blocked)(struct ghost_agent *a, struct ghost_task *t);
-	/* Its affinity or nice value changed; @runnable: it waits to be picked. */
-	void (*task_affinity)(struct ghost_agent *a, struct ghost_task *t, bool runnable);
-	void (*task_priority)(struct ghost_agent *a, struct ghost_task *t, bool runnable);
+	/* A thread appeared. If it waits to be picked, task_runnable() follows. */
+	void (*task_new)(struct ghost_agent *a, struct ghost_task *t);
 	/*
-	 * A pick was refused and no message will tell more: the thread is still
-	 * runnable and in nobody's hands but the policy's. @state is one of
-	 * enum ghost_txn_state: AGENT_STALE (there was news; decide again),
-	 * AGAIN (it had not quite arrived; pick it again), NOT_ALLOWED (for now
-	 * it may only run where it ran last: ghost_task_cpu(), and
-	 * ghost_task_allowed() says so until its next message), INVALID
-	 * (by nothing a policy does; treat it as AGAIN). For all other
-	 * refusals a message has told or will tell, and this is not called.
+	 * It waits to be picked, and will for ever unless it is: queue it. It
+	 * may be queued already, or have been picked: that is void now.
 	 */
-	void (*task_refused)(struct ghost_agent *a, struct ghost_task *t, uint32_t state);
+	void (*task_runnable)(struct ghost_agent *a, struct ghost_task *t, enum ghost_cause cause);
+	void (*task_blocked)(struct ghost_agent *a, struct ghost_task *t);
+	/*
+	 * Its affinity or its nice value changed (@cause says which). If it
+	 * waits to be picked, task_runnable() follows.
+	 */
+	void (*task_changed)(struct ghost_agent *a, struct ghost_task *t, enum ghost_cause cause);
 	/* It left the class, or died: forget it. */
 	void (*task_gone)(struct ghost_agent *a, struct ghost_task *t, bool dead);
 	/* What should run on @cpu now? Call ghost_agent_pick(), or nothing to leave it idle. */

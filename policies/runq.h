@@ -4,7 +4,7 @@
  * In: runnable threads. Out: the next one. For the files beside it.
  *
  * A thread is in at most one run queue: its policy embeds a struct runq_entry
- * in the thread's data and gives every queue the offset of it.
+ * in the thread's data. Zeroed memory is an empty run queue.
  */
 #ifndef GHOST_POLICIES_RUNQ_H
 #define GHOST_POLICIES_RUNQ_H
@@ -30,13 +30,6 @@ struct runq {
 	uint32_t len; /* read without the lock as a hint */
 	struct runq_list list;
 } __attribute__((aligned(64)));
-
-static inline void runq_init(struct runq *q)
-{
-	q->lock.taken = 0;
-	q->len = 0;
-	TAILQ_INIT(&q->list);
-}
 
 static inline uint32_t runq_len(const struct runq *q)
 {
@@ -70,6 +63,8 @@ static inline void runq_push(struct runq *q, struct ghost_task *t, struct runq_e
 	runq_remove(e);
 	e->task = t;
 	ghost_lock(&q->lock);
+	if (TAILQ_EMPTY(&q->list))
+		TAILQ_INIT(&q->list);
 	if (first)
 		TAILQ_INSERT_HEAD(&q->list, e, link);
 	else
@@ -79,28 +74,23 @@ static inline void runq_push(struct runq *q, struct ghost_task *t, struct runq_e
 	ghost_unlock(&q->lock);
 }
 
-/* Under the lock. */
-static inline struct runq_entry *runq_first(struct runq *q, uint32_t cpu)
-{
-	struct runq_entry *e;
-
-	TAILQ_FOREACH(e, &q->list, link)
-		if (ghost_task_allowed(e->task, cpu))
-			break;
-	return e;
-}
-
-/* Would runq_pop() find something for @cpu? */
+/*
+ * Would runq_pop() find something for @cpu? For deciding whom to call for help:
+ * looks at the first few only, as it may be asked about many CPUs in a row.
+ */
 static inline bool runq_has(struct runq *q, uint32_t cpu)
 {
-	bool has;
+	struct runq_entry *e;
+	int looks = 8;
 
 	if (!runq_len(q))
 		return false;
 	ghost_lock(&q->lock);
-	has = runq_first(q, cpu);
+	TAILQ_FOREACH(e, &q->list, link)
+		if (!looks-- || ghost_task_allowed(e->task, cpu))
+			break;
 	ghost_unlock(&q->lock);
-	return has;
+	return e && looks >= 0;
 }
 
 /* The first thread that may run on @cpu, or NULL. */
@@ -112,7 +102,9 @@ static inline struct ghost_task *runq_pop(struct runq *q, uint32_t cpu)
 	if (!runq_len(q))
 		return NULL;
 	ghost_lock(&q->lock);
-	e = runq_first(q, cpu);
+	TAILQ_FOREACH(e, &q->list, link)
+		if (ghost_task_allowed(e->task, cpu))
+			break;
 	if (e) {
 		t = e->task;
 		runq_unlink(q, e);

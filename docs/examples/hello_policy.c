@@ -44,34 +44,14 @@ static void put(struct hello *h, struct entry *e, struct ghost_task *t)
 	ghost_unlock(&h->lock);
 }
 
-static void runnable(struct ghost_agent *a, struct ghost_task *t)
+static void runnable(struct ghost_agent *a, struct ghost_task *t, enum ghost_cause cause)
 {
+	uint32_t cpu = ghost_agent_fit(a, t, ghost_agent_cpu(a));
+
+	if (cpu == GHOST_CPU_NONE)
+		return; /* it may run nowhere here: we are told when that changes */
 	put(ghost_agent_data(a), ghost_task_data(t), t);
-	if (ghost_task_allowed(t, ghost_agent_cpu(a)))
-		return; /* our own schedule() follows */
-	ghost_cpuset_for_each(cpu, ghost_agent_cpus(a))
-	{
-		if (ghost_task_allowed(t, cpu))
-			ghost_agent_wake(a, cpu);
-	}
-}
-
-static void changed(struct ghost_agent *a, struct ghost_task *t, bool waits)
-{
-	if (waits)
-		runnable(a, t);
-}
-
-static void pushed_off(struct ghost_agent *a, struct ghost_task *t, uint32_t why)
-{
-	runnable(a, t);
-}
-
-static void refused(struct ghost_agent *a, struct ghost_task *t, uint32_t state)
-{
-	runnable(a, t);
-	if (state == GHOST_TXN_NOT_ALLOWED) /* for now only where it ran last will do */
-		ghost_agent_wake(a, ghost_task_cpu(t));
+	ghost_agent_wake(a, cpu); /* does nothing for ourselves: our schedule() follows */
 }
 
 static void gone(struct ghost_agent *a, struct ghost_task *t, bool dead)
@@ -106,13 +86,7 @@ static const struct ghost_policy hello = {
 	.size = sizeof(struct hello),
 	.task_size = sizeof(struct entry),
 	.init = init,
-	.task_new = changed,
-	.task_wakeup = runnable,
-	.task_preempted = pushed_off,
-	.task_yield = runnable,
-	.task_affinity = changed,
-	.task_priority = changed,
-	.task_refused = refused,
+	.task_runnable = runnable,
 	.task_gone = gone,
 	.schedule = schedule,
 };

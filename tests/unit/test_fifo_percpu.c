@@ -299,6 +299,19 @@ static void test_fifo_thread_that_may_run_nowhere_is_not_picked(void **state)
 	assert_int_equal(go_round(0).slot, 1);
 }
 
+/* What may not run there is no work for an idle neighbour. */
+static void test_fifo_pinned_threads_wake_no_idle_neighbour(void **state)
+{
+	start();
+	new_on(1, 0, 0x1);
+	new_on(2, 0, 0x1);
+	set_idle(1);
+	assert_int_equal(go_round(0).ping_cpu, GHOST_CPU_NONE);
+	/* But one that may does. */
+	new_on(3, 0, 0x3);
+	assert_int_equal(go_round(0).ping_cpu, 1);
+}
+
 /* It would look like work, and idle CPUs would send each other for it for ever. */
 static void test_fifo_thread_that_may_run_nowhere_wakes_nobody(void **state)
 {
@@ -495,6 +508,7 @@ int main(void)
 		T(test_fifo_thread_from_outside_waits_inside),
 		T(test_fifo_thread_that_may_run_nowhere_is_not_picked),
 		T(test_fifo_thread_that_may_run_nowhere_wakes_nobody),
+		T(test_fifo_pinned_threads_wake_no_idle_neighbour),
 		T(test_fifo_change_of_affinity_moves_a_thread_that_waits),
 		T(test_fifo_change_of_affinity_makes_no_thread_wait),
 		T(test_fifo_idle_agent_steals),

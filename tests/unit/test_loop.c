@@ -83,27 +83,27 @@ static int init(struct ghost_agent *a, void *data)
 	return init_ret;
 }
 
-static void task_new(struct ghost_agent *a, struct ghost_task *t, bool runnable)
+static void task_new(struct ghost_agent *a, struct ghost_task *t)
 {
 	task[slot_of(t)] = t;
-	say(a, "new %u%s\n", slot_of(t), runnable ? " runnable" : "");
+	say(a, "new %u\n", slot_of(t));
 	maybe_hold(t);
 }
 
-static void task_wakeup(struct ghost_agent *a, struct ghost_task *t)
+static void task_runnable(struct ghost_agent *a, struct ghost_task *t, enum ghost_cause cause)
 {
-	say(a, "wakeup %u\n", slot_of(t));
+	static const char *const as[] = {
+		[GHOST_CAUSE_WAKEUP] = "wakeup",   [GHOST_CAUSE_YIELD] = "yield",
+		[GHOST_CAUSE_SLICE] = "slice",	   [GHOST_CAUSE_CLASS] = "class",
+		[GHOST_CAUSE_LATCH] = "latch",	   [GHOST_CAUSE_KICK] = "kick",
+		[GHOST_CAUSE_REFUSED] = "refused",
+	};
+
+	if (as[cause])
+		say(a, "%s %u\n", as[cause], slot_of(t));
+	else /* what has just been told of it, and that it waits */
+		say(a, "runnable %u\n", slot_of(t));
 	maybe_hold(t);
-}
-
-static void task_preempted(struct ghost_agent *a, struct ghost_task *t, uint32_t reason)
-{
-	say(a, "preempted %u %u\n", slot_of(t), reason);
-}
-
-static void task_yield(struct ghost_agent *a, struct ghost_task *t)
-{
-	say(a, "yield %u\n", slot_of(t));
 }
 
 static void task_blocked(struct ghost_agent *a, struct ghost_task *t)
@@ -111,19 +111,9 @@ static void task_blocked(struct ghost_agent *a, struct ghost_task *t)
 	say(a, "blocked %u\n", slot_of(t));
 }
 
-static void task_affinity(struct ghost_agent *a, struct ghost_task *t, bool runnable)
+static void task_changed(struct ghost_agent *a, struct ghost_task *t, enum ghost_cause cause)
 {
-	say(a, "affinity %u%s\n", slot_of(t), runnable ? " runnable" : "");
-}
-
-static void task_priority(struct ghost_agent *a, struct ghost_task *t, bool runnable)
-{
-	say(a, "priority %u%s\n", slot_of(t), runnable ? " runnable" : "");
-}
-
-static void task_refused(struct ghost_agent *a, struct ghost_task *t, uint32_t state)
-{
-	say(a, "refused %u %u\n", slot_of(t), state);
+	say(a, "%s %u\n", cause == GHOST_CAUSE_AFFINITY ? "affinity" : "priority", slot_of(t));
 }
 
 static void task_gone(struct ghost_agent *a, struct ghost_task *t, bool dead)
@@ -163,13 +153,9 @@ static const struct ghost_policy writer = {
 	.task_size = 8,
 	.init = init,
 	.task_new = task_new,
-	.task_wakeup = task_wakeup,
-	.task_preempted = task_preempted,
-	.task_yield = task_yield,
+	.task_runnable = task_runnable,
 	.task_blocked = task_blocked,
-	.task_affinity = task_affinity,
-	.task_priority = task_priority,
-	.task_refused = task_refused,
+	.task_changed = task_changed,
 	.task_gone = task_gone,
 	.schedule = schedule,
 	.fini = fini,
@@ -220,7 +206,7 @@ static void start_with_one(void)
 	start();
 	loop_new(1, 0);
 	go_round(0);
-	assert_heard(0, "new 1 runnable\n");
+	assert_heard(0, "new 1\nrunnable 1\n");
 }
 
 /* Let @cpu's agent pick @slot in its next round and return what it hands in. */
@@ -244,8 +230,8 @@ static void test_loop_new_agents_find_all_threads_in_the_table(void **state)
 	loop_thread(7, 1, LOOP_WAITS);			  /* the other agent's */
 	loop_thread(9, 0, LOOP_WAITS);
 	start();
-	assert_heard(0, "new 1 runnable\nnew 2\nnew 3\nnew 4\nnew 9 runnable\n");
-	assert_heard(1, "new 7 runnable\n");
+	assert_heard(0, "new 1\nrunnable 1\nnew 2\nnew 3\nnew 4\nnew 9\nrunnable 9\n");
+	assert_heard(1, "new 7\nrunnable 7\n");
 }
 
 /* Messages that nobody read are older than the table and must not be told again. */
@@ -254,12 +240,12 @@ static void test_loop_unread_messages_of_earlier_agents_are_skipped(void **state
 	loop_new(1, 0);
 	loop_event(1, GHOST_MSG_TASK_PRIORITY_CHANGED, LOOP_WAITS);
 	start();
-	assert_heard(0, "new 1 runnable\n");
+	assert_heard(0, "new 1\nrunnable 1\n");
 	go_round(0);
 	assert_heard(0, "");
 	loop_event(1, GHOST_MSG_TASK_PRIORITY_CHANGED, LOOP_WAITS);
 	go_round(0);
-	assert_heard(0, "priority 1 runnable\n");
+	assert_heard(0, "priority 1\nrunnable 1\n");
 }
 
 static void test_loop_events_after_taking_over_are_told_once(void **state)
@@ -279,8 +265,6 @@ static void test_loop_events_after_taking_over_are_told_once(void **state)
 /* Every type reaches its callback, in the order of the queue. */
 static void test_loop_messages_are_told_in_order(void **state)
 {
-	struct ghost_msg m;
-
 	start();
 	loop_new(1, 0);
 	loop_new(2, 0);
@@ -294,17 +278,36 @@ static void test_loop_messages_are_told_in_order(void **state)
 	loop_event(1, GHOST_MSG_TASK_DEAD, 0);
 	loop_event(2, GHOST_MSG_TASK_DEPARTED, 0);
 	go_round(0);
-	assert_heard(0, "new 1 runnable\nnew 2 runnable\npreempted 1 1\nblocked 2\nyield 1\n"
-			"affinity 1 runnable\naffinity 2\npriority 1 runnable\nwakeup 2\n"
+	assert_heard(0, "new 1\nrunnable 1\nnew 2\nrunnable 2\nslice 1\nblocked 2\nyield 1\n"
+			"affinity 1\nrunnable 1\naffinity 2\npriority 1\nrunnable 1\nwakeup 2\n"
 			"gone 1 dead\ngone 2\n");
-	/* The reason is handed on. */
-	loop_new(3, 0);
-	loop_word(3, loop_seq(3) + 1, LOOP_WAITS);
-	m = loop_msg(3, GHOST_MSG_TASK_PREEMPT);
-	m.reason = GHOST_PREEMPT_KICK;
-	loop_push(0, m);
-	go_round(0);
-	assert_heard(0, "new 3 runnable\npreempted 3 4\n");
+}
+
+/* Whoever pushed it off the CPU, the policy is told. */
+static void test_loop_reason_of_a_preemption_is_told_as_the_cause(void **state)
+{
+	static const struct {
+		__u32 reason;
+		const char *told;
+	} cases[] = {
+		{ GHOST_PREEMPT_SLICE, "slice 1\n" },
+		{ GHOST_PREEMPT_CLASS, "class 1\n" },
+		{ GHOST_PREEMPT_LATCH, "latch 1\n" },
+		{ GHOST_PREEMPT_KICK, "kick 1\n" },
+		{ 99, "slice 1\n" }, /* newer than the library */
+	};
+
+	start_with_one();
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct ghost_msg m;
+
+		loop_word(1, loop_seq(1) + 1, LOOP_WAITS);
+		m = loop_msg(1, GHOST_MSG_TASK_PREEMPT);
+		m.reason = cases[i].reason;
+		loop_push(0, m);
+		go_round(0);
+		assert_heard(0, cases[i].told);
+	}
 }
 
 /* More than a lap of the ring, in bursts. */
@@ -315,7 +318,7 @@ static void test_loop_no_message_is_lost_over_many_laps(void **state)
 		for (int k = 0; k < 100; k++)
 			loop_event(1, GHOST_MSG_TASK_PRIORITY_CHANGED, LOOP_WAITS);
 		go_round(0);
-		assert_int_equal(strlen(heard[0]), 100 * strlen("priority 1 runnable\n"));
+		assert_int_equal(strlen(heard[0]), 100 * strlen("priority 1\nrunnable 1\n"));
 		heard[0][0] = 0;
 	}
 	assert_int_equal(loop.cpu[0].queue.overflow, 0);
@@ -406,17 +409,17 @@ static void test_loop_slot_used_again_is_gone_then_new(void **state)
 	loop_event(1, GHOST_MSG_TASK_DEAD, 0);
 	loop_new(1, 0);
 	go_round(0);
-	assert_heard(0, "gone 1 dead\nnew 1 runnable\n");
+	assert_heard(0, "gone 1 dead\nnew 1\nrunnable 1\n");
 	loop_word(1, loop_seq(1) + 1, 0);
 	loop_new(1, 0);
 	go_round(0);
-	assert_heard(0, "gone 1 dead\nnew 1 runnable\n");
+	assert_heard(0, "gone 1 dead\nnew 1\nrunnable 1\n");
 	/* Data of the old life is not seen in the new one. */
 	memset(ghost_task_data(task[1]), 0x77, writer.task_size);
 	loop_event(1, GHOST_MSG_TASK_DEPARTED, 0);
 	loop_new(1, 0);
 	go_round(0);
-	assert_heard(0, "gone 1\nnew 1 runnable\n");
+	assert_heard(0, "gone 1\nnew 1\nrunnable 1\n");
 	for (size_t i = 0; i < writer.task_size; i++)
 		assert_int_equal(((char *)ghost_task_data(task[1]))[i], 0);
 }
@@ -435,7 +438,7 @@ static const char *heard_of_others(void)
 {
 	const char *s = heard[0];
 
-	while (!strncmp(s, "priority 1 ", 11))
+	while (!strncmp(s, "priority 1\n", 11) || !strncmp(s, "runnable 1\n", 11))
 		s = strchr(s, '\n') + 1;
 	return s;
 }
@@ -460,8 +463,9 @@ static void test_loop_after_overflow_the_table_tells_what_was_lost(void **state)
 	loop_new(6, 0);
 	assert_int_equal(loop.cpu[0].queue.overflow, 6);
 	go_round(0);
-	assert_string_equal(heard_of_others(), "blocked 2\ngone 3 dead\nwakeup 4\n"
-					       "gone 5 dead\nnew 5 runnable\nnew 6 runnable\n");
+	assert_string_equal(heard_of_others(),
+			    "blocked 2\ngone 3 dead\nwakeup 4\n"
+			    "gone 5 dead\nnew 5\nrunnable 5\nnew 6\nrunnable 6\n");
 	heard[0][0] = 0;
 	/* And that once. */
 	go_round(0);
@@ -601,11 +605,11 @@ static void test_loop_refusal_comes_back_when_no_message_tells(void **state)
 	static const struct {
 		__u32 answer, told;
 	} cases[] = {
-		{ GHOST_TXN_AGENT_STALE, GHOST_TXN_AGENT_STALE },
-		{ GHOST_TXN_NOT_ALLOWED, GHOST_TXN_NOT_ALLOWED },
-		{ GHOST_TXN_AGAIN, GHOST_TXN_AGAIN },
-		{ GHOST_TXN_INVALID, GHOST_TXN_INVALID },
-		{ GHOST_TXN_READY, GHOST_TXN_AGENT_STALE }, /* nobody looked at it */
+		{ GHOST_TXN_AGENT_STALE, 1 },
+		{ GHOST_TXN_NOT_ALLOWED, 1 },
+		{ GHOST_TXN_AGAIN, 1 },
+		{ GHOST_TXN_INVALID, 1 },
+		{ GHOST_TXN_READY, 1 }, /* nobody looked at it */
 		{ GHOST_TXN_TASK_STALE, 0 },
 		{ GHOST_TXN_NOT_FOUND, 0 },
 		{ GHOST_TXN_NOT_RUNNABLE, 0 },
@@ -620,7 +624,7 @@ static void test_loop_refusal_comes_back_when_no_message_tells(void **state)
 		assert_int_equal(pick(0, 1).slot, 1);
 		assert_heard(0, "pick 1: yes\n");
 		if (cases[i].told)
-			snprintf(told, sizeof(told), "refused 1 %u\n", cases[i].told);
+			snprintf(told, sizeof(told), "refused 1\n");
 		loop_step(0, cases[i].answer);
 		assert_heard(0, told);
 		/* Back with the policy it can be picked at once, else after its message. */
@@ -669,7 +673,7 @@ static void test_loop_refusal_after_a_handled_message_is_not_told_again(void **s
 	loop_event(1, GHOST_MSG_TASK_AFFINITY_CHANGED, LOOP_WAITS);
 	loop.cpu[1].help = 1 + 0;
 	go_round(1);
-	assert_heard(1, "affinity 1 runnable\n");
+	assert_heard(1, "affinity 1\nrunnable 1\n");
 	heard[0][0] = 0;
 	loop_step(0, GHOST_TXN_AGENT_STALE);
 	assert_heard(0, "");
@@ -699,7 +703,7 @@ static void test_loop_helper_drains_the_queue_it_was_woken_for(void **state)
 	assert_heard(1, "");
 	loop.cpu[1].help = 1 + 0;
 	assert_int_equal(pick(1, 1).slot, 1);
-	assert_heard(1, "new 1 runnable\npick 1: yes\n");
+	assert_heard(1, "new 1\nrunnable 1\npick 1: yes\n");
 	go_round(0);
 	assert_heard(0, "");
 }
@@ -772,7 +776,7 @@ static void test_loop_message_behind_a_helper_is_not_left_behind(void **state)
 	assert_heard(0, "");
 	resume_held();
 	loop_wait(1);
-	assert_non_null(strstr(heard[1], "new 2 runnable\n"));
+	assert_non_null(strstr(heard[1], "new 2\nrunnable 2\n"));
 }
 
 /* The same with an event that finds no room while the helper empties the queue. */
@@ -930,7 +934,7 @@ static void test_loop_start_in_a_taken_enclave_changes_nothing(void **state)
 	assert_memory_equal(before, loop.rw, sizeof(before));
 	heard[0][0] = 0;
 	loop_step(0, GHOST_TXN_TASK_STALE);
-	assert_heard(0, "priority 1 runnable\n");
+	assert_heard(0, "priority 1\nrunnable 1\n");
 }
 
 int main(void)
@@ -941,6 +945,7 @@ int main(void)
 		T(test_loop_unread_messages_of_earlier_agents_are_skipped),
 		T(test_loop_events_after_taking_over_are_told_once),
 		T(test_loop_messages_are_told_in_order),
+		T(test_loop_reason_of_a_preemption_is_told_as_the_cause),
 		T(test_loop_no_message_is_lost_over_many_laps),
 		T(test_loop_unknown_messages_are_skipped),
 		T(test_loop_messages_about_impossible_slots_are_skipped),

@@ -27,9 +27,8 @@ static int setup(void **state)
 	memset(task, 0, sizeof(task));
 	memset(entry, 0, sizeof(entry));
 	memset(status, 0xff, sizeof(status));
+	memset(queue, 0, sizeof(queue)); /* as good as any set-up */
 	memset(held, 0, sizeof(held));
-	runq_init(&queue[0]);
-	runq_init(&queue[1]);
 	for (int i = 0; i < NR; i++) {
 		task[i].status = &status[i];
 		task[i].slot = i;
@@ -75,6 +74,19 @@ static void test_runq_thread_that_may_not_run_here_is_passed_by(void **state)
 	assert_ptr_equal(runq_pop(&queue[0], 1023), &task[0]);
 	assert_null(runq_pop(&queue[0], 1024));
 	assert_int_equal(runq_len(&queue[0]), 1);
+}
+
+static void test_runq_has_something_for_those_who_would_pop_something(void **state)
+{
+	assert_false(runq_has(&queue[0], 5));
+	push(0, 0, false);
+	push(0, 1, false);
+	memset(status[0].cpus, 0, sizeof(status[0].cpus));
+	memset(status[1].cpus, 0, sizeof(status[1].cpus));
+	status[1].cpus[0] = 1 << 6;
+	assert_false(runq_has(&queue[0], 5));
+	assert_true(runq_has(&queue[0], 6));
+	assert_int_equal(runq_len(&queue[0]), 2);
 }
 
 static void test_runq_thread_is_in_one_queue_at_most(void **state)
@@ -154,6 +166,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		T(test_runq_first_come_is_first_served),
 		T(test_runq_thread_that_may_not_run_here_is_passed_by),
+		T(test_runq_has_something_for_those_who_would_pop_something),
 		T(test_runq_thread_is_in_one_queue_at_most),
 		T(test_runq_removing_is_harmless_when_it_is_in_none),
 		T(test_runq_two_agents_neither_lose_nor_share_a_thread),
