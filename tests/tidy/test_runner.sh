@@ -181,6 +181,16 @@ else
 	not_ok 'the result is there as JSON, case by case' "$(cat "$work/result.json")"
 fi
 
+program test_a.sh <<<'echo 1..1; echo ok 1 - a'
+mkdir "$work/tests/unit/deep"
+add_program deep/test_c.sh <<<'echo 1..1; echo ok 1 - c'
+run --json "$work/result.json" unit
+if [[ $out != *sed:* ]] && grep -q '"program": "deep/test_c".*"case": "c", "result": "passed"' "$work/result.json"; then
+	ok 'programs in folders below are in the JSON, too'
+else
+	not_ok 'programs in folders below are in the JSON, too' "$out" "$(cat "$work/result.json")"
+fi
+
 run no-such-tier
 if [ $rc = 2 ]; then ok 'an unknown tier is a usage error'; else not_ok 'an unknown tier is a usage error' "$out"; fi
 
