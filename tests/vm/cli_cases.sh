@@ -39,6 +39,14 @@ refuses 4 'no permission' 'so is status' -- nobody "$ghost" status
 refuses 4 'no permission' 'so is unload' -- nobody "$ghost" unload
 nobody "$ghost" check >"$work/out" 2>&1
 is 'check tells that only the rights are missing' $? 4
+mkdir "$work/empty"
+without_btf() { # as on a kernel that was built without it
+	unshare -m sh -c 'mount --bind "$0" /sys/kernel/btf && exec "$@"' "$work/empty" "$@"
+}
+refuses 3 "lacks 'btf'" 'a kernel without BTF is told, with status 3' -- without_btf "$ghost" run fifo_percpu -- true
+without_btf "$ghost" check >"$work/out" 2>&1
+is 'check says the same' $? 3
+contains '^btf +missing' 'in its table' "$(cat "$work/out")"
 if [ -x "$build/bench/fifo_load" ]; then
 	refuses 1 "the sched_ext scheduler '[a-z_]+' is loaded" 'another sched_ext scheduler is named' \
 		-- "$build/bench/fifo_load" -- "$ghost" run fifo_percpu -- true
