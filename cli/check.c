@@ -22,23 +22,6 @@ const struct verb verb_check = {
 	.main = check_main,
 };
 
-static const struct argp_option options[] = { OPTION_JSON, OPTION_HELP, { 0 } };
-
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	bool *json = state->input;
-
-	switch (key) {
-	case 'j':
-		*json = true;
-		return 0;
-	case ARGP_KEY_ARG:
-		usage_error(&verb_check, "check takes no argument, and got '%s'", arg);
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-}
-
 static bool is_missing(const struct ghost_check *c)
 {
 	return c->required && !c->ok;
@@ -195,10 +178,9 @@ static int print_table(const struct ghost_check *checks, int nr)
 static int check_main(int argc, char **argv)
 {
 	struct ghost_check checks[GHOST_CHECKS_MAX];
-	bool json = false;
+	bool json = options_only_json(&verb_check, argc, argv);
 	int nr;
 
-	options_parse(&verb_check, options, parse, &json, argc, argv);
 	nr = ghost_kernel_check(checks);
 	if (nr < 0) {
 		say("cannot look at this system: %s", strerror(-nr));

@@ -70,6 +70,9 @@ _Noreturn void usage_error(const struct verb *verb, const char *format, ...)
 void options_parse(const struct verb *verb, const struct argp_option *options, argp_parser_t parser,
 		   void *input, int argc, char **argv);
 
+/* options_parse() for a verb with no arguments and no other option: was --json given? */
+bool options_only_json(const struct verb *verb, int argc, char **argv);
+
 /* 0 or -EINVAL; @ret is untouched on failure. */
 int parse_duration(const char *text, uint64_t *ret_ns);
 int parse_uint(const char *text, uint64_t *ret);

@@ -614,6 +614,16 @@ static void describe(struct keeper *k)
 				arg == k->run->command ? "" : " ", *arg);
 }
 
+static int write_record(struct keeper *k)
+{
+	int err = record_write(&k->record);
+
+	if (!err)
+		return EXIT_OK;
+	say("cannot write to /run/ghost: %s", strerror(-err));
+	return EXIT_FAILED;
+}
+
 /* Under the lock: up to the point from which a dead keeper can be told from the record. */
 static int prepare(struct keeper *k, int lock)
 {
@@ -623,23 +633,12 @@ static int prepare(struct keeper *k, int lock)
 	ret = load(k);
 	ret = ret ?: open_kernel(&k->backend);
 	ret = ret ?: create(k);
-	if (ret)
-		return ret;
-	ret = record_write(&k->record);
-	if (ret) {
-		say("cannot write to /run/ghost: %s", strerror(-ret));
-		return EXIT_FAILED;
-	}
-	ret = fork_agent(k, lock);
-	if (ret)
-		return ret;
-	ret = record_write(&k->record);
-	if (ret) {
-		say("cannot write to /run/ghost: %s", strerror(-ret));
-		return EXIT_FAILED;
-	}
-	intent_remove();
-	return EXIT_OK;
+	ret = ret ?: write_record(k);
+	ret = ret ?: fork_agent(k, lock);
+	ret = ret ?: write_record(k);
+	if (!ret)
+		intent_remove();
+	return ret;
 }
 
 /* Scripts that run us in a loop stop at Ctrl-C only if we die of it as well. */

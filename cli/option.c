@@ -186,6 +186,35 @@ void options_parse(const struct verb *verb, const struct argp_option *options, a
 	free(doc);
 }
 
+struct only_json {
+	const struct verb *verb;
+	bool json;
+};
+
+static error_t parse_only_json(int key, char *arg, struct argp_state *state)
+{
+	struct only_json *o = state->input;
+
+	switch (key) {
+	case 'j':
+		o->json = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		usage_error(o->verb, "%s takes no argument, and got '%s'", o->verb->name, arg);
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+bool options_only_json(const struct verb *verb, int argc, char **argv)
+{
+	static const struct argp_option options[] = { OPTION_JSON, OPTION_HELP, { 0 } };
+	struct only_json o = { .verb = verb };
+
+	options_parse(verb, options, parse_only_json, &o, argc, argv);
+	return o.json;
+}
+
 /* --- values ---------------------------------------------------------------------- */
 
 static const struct unit {

@@ -18,23 +18,6 @@ const struct verb verb_policies = {
 	.main = policies_main,
 };
 
-static const struct argp_option options[] = { OPTION_JSON, OPTION_HELP, { 0 } };
-
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	bool *json = state->input;
-
-	switch (key) {
-	case 'j':
-		*json = true;
-		return 0;
-	case ARGP_KEY_ARG:
-		usage_error(&verb_policies, "policies takes no argument, and got '%s'", arg);
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-}
-
 static const char *const type_names[] = {
 	[GHOST_PARAM_NS] = "duration",
 	[GHOST_PARAM_UINT] = "uint",
@@ -99,9 +82,8 @@ static void print_param(const struct ghost_param *p)
 
 static int policies_main(int argc, char **argv)
 {
-	bool json = false;
+	bool json = options_only_json(&verb_policies, argc, argv);
 
-	options_parse(&verb_policies, options, parse, &json, argc, argv);
 	if (json)
 		return print_json();
 	for (const struct ghost_policy *const *p = policies; *p; p++) {
