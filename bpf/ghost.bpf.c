@@ -256,9 +256,11 @@ static __always_inline void enqueue_global(struct task_struct *p)
  * dispatch then; or, with nothing to run, in a DSQ of its own until there is
  * news. One that was preempted in the middle of a decision, or woke from a
  * page fault, goes first on its CPU: parking it would lose what it was about
- * to do.
+ * to do. But where agents do not decide, one that only ever computes must not
+ * keep the fallback's threads from its CPU: it takes turns with them.
  */
-static __always_inline void enqueue_agent(struct task_struct *p, u32 enclave, u32 cpu)
+static __always_inline void enqueue_agent(struct task_struct *p, u32 enclave, u32 cpu,
+					  u64 enq_flags)
 {
 	const struct core_enclave *e = port_enclave(enclave);
 	struct ghost_cpu *page = port_cpu_page(enclave, cpu);
@@ -287,8 +289,11 @@ static __always_inline void enqueue_agent(struct task_struct *p, u32 enclave, u3
 		}
 		c->place = CORE_PLACE_NONE;
 	}
-	scx_bpf_dsq_insert(p, K_ENUM(scx_dsq_id_flags, SCX_DSQ_LOCAL), AGENT_SLICE_NS,
-			   K_ENUM(scx_enq_flags, SCX_ENQ_HEAD));
+	if (e && !enclave_online(e) && !(enq_flags & K_ENUM(scx_enq_flags, SCX_ENQ_WAKEUP)))
+		scx_bpf_dsq_insert(p, DSQ_FALLBACK(enclave), FALLBACK_SLICE_NS, 0);
+	else
+		scx_bpf_dsq_insert(p, K_ENUM(scx_dsq_id_flags, SCX_DSQ_LOCAL), AGENT_SLICE_NS,
+				   K_ENUM(scx_enq_flags, SCX_ENQ_HEAD));
 	scx_bpf_kick_cpu(cpu, 0);
 }
 
@@ -303,7 +308,7 @@ void BPF_PROG(ghost_enqueue, struct task_struct *p, u64 enq_flags)
 	u32 cpu;
 
 	if (who_kind(who) == WHO_AGENT) {
-		enqueue_agent(p, enclave, who_index(who));
+		enqueue_agent(p, enclave, who_index(who), enq_flags);
 		return;
 	}
 	if (who_kind(who) != WHO_MEMBER) {
@@ -396,7 +401,8 @@ void BPF_PROG(ghost_dispatch, s32 cpu, struct task_struct *prev)
 		dispatch_online(c, enclave, cpu, prev);
 		return;
 	}
-	/* Agents that lost their enclave are let go, to notice it. */
+	/* Agents that lost their enclave are let go, to notice it; once, then they take turns. */
+	c->yielded = 0;
 	if (dispatch_agent(c, enclave, cpu, prev))
 		return;
 	if (scx_bpf_dsq_move_to_local(DSQ_FALLBACK(enclave)))

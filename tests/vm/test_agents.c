@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -196,6 +197,59 @@ static void test_an_agent_may_not_write_status_words_or_kernel_counters(void **s
 	assert_int_equal(errno, EACCES);
 }
 
+/* --- agents that hang ---------------------------------------------------------- */
+
+static atomic_bool hang;
+static enum {
+	SPINS,
+	YIELDS
+} how;
+
+/* Picks nothing, and does not come back for as long as it is to hang. */
+static void hang_schedule(struct ghost_agent *a, uint32_t cpu)
+{
+	while (atomic_load(&hang))
+		if (how == YIELDS)
+			sched_yield();
+}
+
+static const struct ghost_policy hanging = {
+	.name = "hanging",
+	.help = "never decides",
+	.model = GHOST_PER_CPU,
+	.schedule = hang_schedule,
+};
+
+static void hang_and_look(void)
+{
+	struct ghost_agents *agents = NULL;
+	int patience = 20000;
+
+	atomic_store(&hang, true);
+	assert_int_equal(ghost_agents_start(&agents, enclave, &hanging, NULL), 0);
+	while (ghost_enclave_status(enclave)->state == GHOST_ENCLAVE_ONLINE && patience-- > 0)
+		sleep_ms(1);
+	assert_int_equal(ghost_enclave_status(enclave)->lost_reason, GHOST_LOST_STALL);
+	/* They are at it still, on every CPU. */
+	assert_fallback_runs(GHOST_ENCLAVE_LOST);
+	assert_fallback_runs(GHOST_ENCLAVE_LOST);
+	atomic_store(&hang, false);
+	ghost_agents_stop(agents);
+	assert_all_advance();
+}
+
+static void test_agents_that_spin_lose_the_enclave_and_leave_the_threads_their_share(void **state)
+{
+	how = SPINS;
+	hang_and_look();
+}
+
+static void test_agents_that_yield_for_ever_do_so_too(void **state)
+{
+	how = YIELDS;
+	hang_and_look();
+}
+
 /* Whatever stands in the memory an agent may write, no thread is lost by it. */
 static void test_garbage_in_shared_memory_stops_no_thread(void **state)
 {
@@ -248,6 +302,9 @@ int main(void)
 		cmocka_unit_test(test_a_second_set_of_agents_is_refused_and_harms_nobody),
 		cmocka_unit_test(test_cpus_of_an_enclave_are_no_others),
 		cmocka_unit_test(test_an_agent_may_not_write_status_words_or_kernel_counters),
+		cmocka_unit_test(
+			test_agents_that_spin_lose_the_enclave_and_leave_the_threads_their_share),
+		cmocka_unit_test(test_agents_that_yield_for_ever_do_so_too),
 		cmocka_unit_test(test_garbage_in_shared_memory_stops_no_thread),
 		cmocka_unit_test(test_agents_start_well_in_memory_that_was_garbage),
 	};
