@@ -6,6 +6,7 @@
  * In: root, sched_ext. Out: TAP. GHOST_SEED=N repeats the garbage.
  */
 #include <errno.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -110,7 +111,7 @@ static int set_up(void **state)
 	struct ghost_enclave_opts opts = {
 		.size = sizeof(opts),
 		.cpus = &cpus,
-		.stall_ns = 1000 * 1000 * 1000,
+		.stall_ns = 4000ull * 1000 * 1000,
 	};
 	char why[512];
 
@@ -250,6 +251,69 @@ static void test_agents_that_yield_for_ever_do_so_too(void **state)
 	hang_and_look();
 }
 
+/* --- queues that run full ------------------------------------------------------ */
+
+#define NR_SLEEPERS 1500 /* more than two queues hold */
+
+static _Atomic uint32_t alarm_rings;
+static _Atomic uint32_t nr_woken;
+
+static void *sleep_till_alarm(void *arg)
+{
+	atomic_store((_Atomic pid_t *)arg, gettid());
+	while (!atomic_load(&alarm_rings))
+		syscall(SYS_futex, &alarm_rings, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+	atomic_fetch_add(&nr_woken, 1);
+	return NULL;
+}
+
+static void slow_schedule(struct ghost_agent *a, uint32_t cpu)
+{
+	hang_schedule(a, cpu);
+	policies_find("fifo_percpu")->schedule(a, cpu);
+}
+
+static void test_threads_whose_wakeups_found_no_room_are_run_all_the_same(void **state)
+{
+	static pthread_t thread[NR_SLEEPERS];
+	static _Atomic pid_t tid[NR_SLEEPERS];
+	static struct ghost_policy slow;
+	struct ghost_enclave_counts before, after;
+	struct ghost_agents *agents = NULL;
+	pthread_attr_t attr;
+
+	slow = *policies_find("fifo_percpu");
+	slow.schedule = slow_schedule;
+	how = SPINS;
+	assert_int_equal(ghost_agents_start(&agents, enclave, &slow, NULL), 0);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 64 * 1024);
+	for (int i = 0; i < NR_SLEEPERS; i++) {
+		assert_int_equal(
+			pthread_create(&thread[i], &attr, sleep_till_alarm, (void *)&tid[i]), 0);
+		while (!atomic_load(&tid[i]))
+			sleep_ms(1);
+		assert_int_equal(ghost_enclave_join(enclave, atomic_load(&tid[i])), 0);
+	}
+	sleep_ms(300); /* for the last to fall asleep; one that has not is no harm */
+	assert_int_equal(ghost_enclave_count(enclave, &before), 0);
+	/* The agents look away while all of them wake up. */
+	atomic_store(&hang, true);
+	sleep_ms(50);
+	atomic_store(&alarm_rings, 1);
+	syscall(SYS_futex, &alarm_rings, FUTEX_WAKE_PRIVATE, NR_SLEEPERS, NULL, NULL, 0);
+	atomic_store(&hang, false);
+	for (int i = 0; i < NR_SLEEPERS; i++)
+		pthread_join(thread[i], NULL);
+	assert_int_equal(ghost_enclave_count(enclave, &after), 0);
+	printf("# %llu events found no room\n",
+	       (unsigned long long)(after.nr_overflows - before.nr_overflows));
+	assert_true(after.nr_overflows > before.nr_overflows);
+	assert_int_equal(atomic_load(&nr_woken), NR_SLEEPERS);
+	assert_agents_decide();
+	ghost_agents_stop(agents);
+}
+
 /* Whatever stands in the memory an agent may write, no thread is lost by it. */
 static void test_garbage_in_shared_memory_stops_no_thread(void **state)
 {
@@ -305,6 +369,7 @@ int main(void)
 		cmocka_unit_test(
 			test_agents_that_spin_lose_the_enclave_and_leave_the_threads_their_share),
 		cmocka_unit_test(test_agents_that_yield_for_ever_do_so_too),
+		cmocka_unit_test(test_threads_whose_wakeups_found_no_room_are_run_all_the_same),
 		cmocka_unit_test(test_garbage_in_shared_memory_stops_no_thread),
 		cmocka_unit_test(test_agents_start_well_in_memory_that_was_garbage),
 	};
