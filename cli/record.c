@@ -4,6 +4,7 @@
  * In: processes. Out: JSON files, each replaced as a whole. See record.h.
  * Called by run, tidy and the verbs that change enclaves.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -132,6 +133,24 @@ static int write_file(const char *name, json_t *object)
 		unlink(temporary);
 	json_decref(object);
 	return ret;
+}
+
+void record_remove_unfinished(void)
+{
+	char path[128];
+	struct dirent *d;
+	DIR *dir;
+	size_t len;
+
+	path_of(path, sizeof(path), "");
+	dir = opendir(path);
+	while (dir && (d = readdir(dir))) {
+		len = strlen(d->d_name);
+		if (len > 4 && !strcmp(d->d_name + len - 4, ".new"))
+			unlinkat(dirfd(dir), d->d_name, 0);
+	}
+	if (dir)
+		closedir(dir);
 }
 
 static int read_file(const char *name, json_t **ret)

@@ -42,6 +42,9 @@ int record_read(uint32_t enclave, struct record *ret);
 void record_remove(uint32_t enclave);
 bool record_is_live(const struct record *r);
 
+/* Files that were being written by a command that was killed. */
+void record_remove_unfinished(void);
+
 /*
  * What a command is about to do, so that it can be undone when it is killed in
  * the middle: who, and which enclaves were there @before (a bit per id).

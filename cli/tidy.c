@@ -95,6 +95,7 @@ void tidy(void)
 	bool dead = have_intent && !process_alive(&in.keeper);
 	uint64_t present = enclaves_present();
 
+	record_remove_unfinished();
 	destroy_orphans(present, dead ? &in : NULL);
 	remove_stale_records(present);
 	/* It may have died in the middle of loading, before it could leave its mark. */

@@ -31,6 +31,12 @@ succeeds 'a run ends well' -- "$ghost" run fifo_percpu -- true
 clean 'and leaves nothing'
 is 'and says nothing' "$(cat "$work/out" "$work/err")" ''
 
+# As left by a command that was killed while it wrote down what it was about to do.
+mkdir -p /run/ghost
+printf '{ "kee' >/run/ghost/intent.new
+succeeds 'status succeeds after a command that was killed as it wrote a record' -- "$ghost" status
+clean 'and leaves nothing of it'
+
 # ---- who may not, and what is in the way ----
 
 nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
