@@ -195,6 +195,11 @@ is 'a run whose agents hang ends with its command' $? 6
 contains 'waited longer than 300ms' 'and tells of the stall' "$(cat "$work/err")"
 clean 'and leaves nothing'
 
+# The kernel looks every 15 s for threads that wait for 30 s, and parked agents do wait.
+succeeds 'agents with nothing to do for longer than the watchdog allows are left alone' \
+	-- "$ghost" run fifo_percpu -- sleep 50
+is 'and nobody is told of anything' "$(cat "$work/out" "$work/err")" ''
+
 setsid "$ghost" run fifo_percpu -- sh -c 'setsid sleep 1000 & echo $!' >"$work/out" 2>"$work/err"
 daemon=$(cat "$work/out")
 await 10 is_fair "$daemon"
