@@ -103,10 +103,8 @@ static int ctl_enclave_destroy(u32 id)
 
 	if (!e || !es || !id || e->state == GHOST_ENCLAVE_FREE)
 		return -E_NOENT;
-	es->state = GHOST_ENCLAVE_DYING;
 	port_store_release(&e->state, GHOST_ENCLAVE_DYING);
-	scx_bpf_dsq_reenq(DSQ_CUSTODY(id), 0);
-	enclave_kick(id, 0);
+	enclave_fall_back(id, es, GHOST_ENCLAVE_DYING, 0);
 	return 0;
 }
 
@@ -230,10 +228,8 @@ static int ctl_agent_offline(u32 id)
 	if (port_cmpxchg(&e->state, GHOST_ENCLAVE_ONLINE, GHOST_ENCLAVE_IDLE) !=
 	    GHOST_ENCLAVE_ONLINE)
 		return -E_BUSY;
-	es->state = GHOST_ENCLAVE_IDLE;
-	scx_bpf_dsq_reenq(DSQ_CUSTODY(id), 0);
 	/* A parked agent notices when it runs, and a slice may be long. */
-	enclave_kick(id, K_ENUM(scx_kick_flags, SCX_KICK_PREEMPT));
+	enclave_fall_back(id, es, GHOST_ENCLAVE_IDLE, K_ENUM(scx_kick_flags, SCX_KICK_PREEMPT));
 	return 0;
 }
 

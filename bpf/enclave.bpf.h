@@ -26,10 +26,19 @@ static void enclave_kick(u32 enclave, u64 flags)
 }
 
 /*
- * The agents of @enclave do not decide any more. What waits in custody is
- * enqueued anew and then belongs to the fallback; parked agents are let go so
- * that their process can notice.
+ * The agents of @enclave do not decide any more: the caller has just stored
+ * @state in its private record. What waits in custody is enqueued anew and then
+ * belongs to the fallback; parked agents are let go so that their process can
+ * notice. @kick: as for enclave_kick().
  */
+static void enclave_fall_back(u32 enclave, struct ghost_enclave_status *es, u32 state, u64 kick)
+{
+	es->state = state;
+	scx_bpf_dsq_reenq(DSQ_CUSTODY(enclave), 0);
+	enclave_kick(enclave, kick);
+}
+
+/* The agents of @enclave failed. */
 static void enclave_lose(u32 enclave, u32 reason, u32 arg)
 {
 	struct core_enclave *e = port_enclave(enclave);
@@ -42,9 +51,7 @@ static void enclave_lose(u32 enclave, u32 reason, u32 arg)
 		return;
 	es->lost_reason = reason;
 	es->lost_arg = arg;
-	es->state = GHOST_ENCLAVE_LOST;
-	scx_bpf_dsq_reenq(DSQ_CUSTODY(enclave), 0);
-	enclave_kick(enclave, 0);
+	enclave_fall_back(enclave, es, GHOST_ENCLAVE_LOST, 0);
 }
 
 #endif

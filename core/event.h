@@ -171,10 +171,10 @@ static __u32 event_reason(int cause)
 /*
  * The thread in @slot is runnable and must wait somewhere; @here is the CPU
  * of its run queue, which it cannot leave now if @confined; @runtime_ns is
- * what it has consumed in its life. Makes
- * TASK_NEW, TASK_WAKEUP, TASK_YIELD or TASK_PREEMPT, whichever the state asks
- * for. The message is visible before the thread has reached its place: a
- * commit that comes in between finds GHOST_TXN_AGAIN.
+ * what it has consumed in its life. Makes TASK_NEW, TASK_WAKEUP, TASK_YIELD or
+ * TASK_PREEMPT, whichever the state asks for. The message is visible before the
+ * thread has reached its place: a commit that comes in between finds
+ * GHOST_TXN_AGAIN.
  */
 static int event_task_enqueue(__u32 slot, int cause, __u32 here, int confined, __u64 runtime_ns)
 {
