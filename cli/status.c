@@ -73,23 +73,6 @@ static const char *thread_state(uint32_t flags)
 	return flags & GHOST_STATUS_RUNNABLE ? "waiting" : "blocked";
 }
 
-/* The table knows the name it had when it joined, and exec gives a new one. */
-static void read_name(uint32_t tid, char *name)
-{
-	char path[64], line[GHOST_COMM_LEN];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%u/comm", tid);
-	f = fopen(path, "re");
-	if (!f)
-		return;
-	if (fgets(line, sizeof(line), f)) {
-		line[strcspn(line, "\n")] = 0;
-		memcpy(name, line, sizeof(line));
-	}
-	fclose(f);
-}
-
 /* The kernel writes while we read: a copy is taken again if its word has changed. */
 static bool read_thread(const struct ghost_status *st, struct ghost_status *ret)
 {
@@ -99,10 +82,7 @@ static bool read_thread(const struct ghost_status *st, struct ghost_status *ret)
 			break;
 	}
 	ret->comm[GHOST_COMM_LEN - 1] = 0;
-	if (!(ghost_status_flags(ret->word) & GHOST_STATUS_INUSE))
-		return false;
-	read_name(ret->tid, ret->comm);
-	return true;
+	return ghost_status_flags(ret->word) & GHOST_STATUS_INUSE;
 }
 
 static bool look(struct view *v, struct ghost_backend *backend, uint32_t id)

@@ -18,6 +18,7 @@ status_of() { # JQ-LIKE KEY of the first enclave, from status --json
 state_is() { [ "$(status_of state)" = "$1" ]; }
 threads_are() { [ "$(status_of threads)" = "$1" ]; }
 threads_at_least() { [ "$(status_of threads)" -ge "$1" ]; }
+lists() { "$ghost" status --threads | grep -qE -- "$1"; }
 not_running() { ! kill -0 "$1" 2>/dev/null; }
 sched_of() { awk '{ sub(/^.*\) /, ""); print $39 }' "/proc/$1/stat" 2>/dev/null; }
 is_fair() { [ "$(sched_of "$1")" = 0 ]; }
@@ -112,6 +113,7 @@ is 'with its policy' "$(status_of policy)" fifo_percpu
 is 'its command' "$(status_of command)" 'sleep 1000'
 await 20 threads_are 1
 is 'and its thread' "$(status_of threads)" 1
+await 20 lists 'sleep +blocked' # its name is new: it was 'ghost' until exec
 contains 'sleep +blocked' '--threads lists it' "$("$ghost" status --threads)"
 refuses 1 "CPU 0 belongs to enclave 1 \('sleep 1000', pid $keeper\)" 'CPUs that another enclave owns are refused, with whose they are' \
 	-- "$ghost" run fifo_percpu -- true
