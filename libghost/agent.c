@@ -5,22 +5,14 @@
  * Implements agent.h and the agent's part of policy.h.
  */
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "libghost/agent.h"
 #include "libghost/barrier.h"
 #include "libghost/queue.h"
 #include "libghost/task.h"
-
-#define AGENT_STACK (256 * 1024)
 
 /* One per CPU of the enclave. */
 struct ghost_agent {
@@ -42,9 +34,8 @@ struct ghost_agent {
 	struct ghost_lock queue_lock;
 	uint32_t overflow_seen;
 
-	pthread_t thread;
-	bool started;
-	int err; /* why it could not become an agent */
+	void *thread; /* the backend's; NULL: not started */
+	int err;      /* why it could not become an agent */
 };
 
 enum agents_phase {
@@ -67,12 +58,19 @@ struct ghost_agents {
 	struct ghost_agent *agent;   /* [nr] */
 	struct ghost_agent **by_cpu; /* [mem->nr_cpus], NULL where not ours */
 
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
+	/* Words to wait for; changed by atomic operations only. */
 	uint32_t nr_ready; /* became agents, or failed to */
 	uint32_t nr_ended;
-	_Atomic uint32_t phase; /* enum agents_phase */
+	uint32_t ended; /* all have */
+	uint32_t phase; /* enum agents_phase */
 };
+
+/* A place where the agent may lose its CPU; a real machine needs no asking. */
+static inline void step(struct ghost_agent *a, enum ghost_step what)
+{
+	if (a->all->backend->step)
+		a->all->backend->step(a->all->backend, what);
+}
 
 /* --- what a policy may ask --------------------------------------------------- */
 
@@ -348,8 +346,10 @@ static void rebuild(struct ghost_agent *a, uint32_t queue)
 {
 	uint32_t nr = __atomic_load_n(&a->all->status->nr_slots, __ATOMIC_RELAXED);
 
-	for (uint32_t slot = 1; slot < nr && slot < a->all->mem->capacity; slot++)
+	for (uint32_t slot = 1; slot < nr && slot < a->all->mem->capacity; slot++) {
 		rebuild_slot(a, slot, queue);
+		step(a, GHOST_STEP_SLOT);
+	}
 }
 
 /*
@@ -367,8 +367,10 @@ static void drain(struct ghost_agent *a, struct ghost_agent *owner)
 		if (!ghost_lock_try(&owner->queue_lock))
 			return;
 		overflow = ghost_load_acquire(&q->overflow);
-		while (ghost_queue_pop(q, owner->rw, &m))
+		while (ghost_queue_pop(q, owner->rw, &m)) {
 			handle(a, &m);
+			step(a, GHOST_STEP_MSG);
+		}
 		if (overflow != owner->overflow_seen) {
 			/* Events were lost, not threads: the table has them all. */
 			owner->overflow_seen = overflow;
@@ -452,6 +454,7 @@ static void commit(struct ghost_agent *a, uint32_t agent_seq)
 	txn->flags = 0;
 	wake_others(a, &txn->ping_cpu);
 	ghost_store_release(&txn->state, GHOST_TXN_READY);
+	step(a, GHOST_STEP_COMMIT);
 	a->all->backend->agent_yield(a->all->backend);
 	state = ghost_load_acquire(&txn->state);
 	txn->state = GHOST_TXN_FREE;
@@ -467,7 +470,7 @@ static void commit(struct ghost_agent *a, uint32_t agent_seq)
 static bool online(const struct ghost_agents *all)
 {
 	return __atomic_load_n(&all->status->state, __ATOMIC_ACQUIRE) == GHOST_ENCLAVE_ONLINE &&
-	       atomic_load_explicit(&all->phase, memory_order_acquire) == AGENTS_GO;
+	       ghost_load_acquire(&all->phase) == AGENTS_GO;
 }
 
 static void agent_loop(struct ghost_agent *a)
@@ -475,7 +478,10 @@ static void agent_loop(struct ghost_agent *a)
 	const struct ghost_policy *p = a->all->policy;
 
 	/* Whoever was there before us: the status table knows. */
-	ghost_lock(&a->queue_lock);
+	while (!ghost_lock_try(&a->queue_lock)) {
+		ghost_relax();
+		step(a, GHOST_STEP_SPIN);
+	}
 	rebuild(a, a->cpu);
 	ghost_unlock(&a->queue_lock);
 
@@ -483,9 +489,11 @@ static void agent_loop(struct ghost_agent *a)
 		/* Before the drain: what comes after it makes the commit stale (paper 3.2). */
 		uint32_t agent_seq = ghost_load_acquire(&a->page->agent_seq);
 
+		step(a, GHOST_STEP_NUMBER);
 		drain(a, a);
 		help(a);
 		p->schedule(a, a->cpu);
+		step(a, GHOST_STEP_SCHEDULE);
 		commit(a, agent_seq);
 	}
 }
@@ -505,8 +513,7 @@ static int agent_become(struct ghost_agent *a)
 	err = err ?: b->agent(b, &attach);
 	err = err ?: attach.ret;
 	err = err ?: b->agent_enter(b);
-	if (!err &&
-	    __atomic_load_n(&a->page->agent_tid, __ATOMIC_ACQUIRE) != (uint32_t)syscall(SYS_gettid))
+	if (!err && __atomic_load_n(&a->page->agent_tid, __ATOMIC_ACQUIRE) != b->thread_id(b))
 		err = -EBUSY;
 	if (err)
 		return err;
@@ -520,60 +527,49 @@ static int agent_become(struct ghost_agent *a)
 	return 0;
 }
 
-static void *agent_thread(void *arg)
+static void agent_thread(void *arg)
 {
 	struct ghost_agent *a = arg;
 	struct ghost_agents *all = a->all;
-	char name[16];
+	struct ghost_backend *b = all->backend;
 
-	snprintf(name, sizeof(name), "agent/%u", a->cpu);
-	prctl(PR_SET_NAME, name);
 	a->err = agent_become(a);
-
-	pthread_mutex_lock(&all->lock);
-	all->nr_ready++;
-	pthread_cond_broadcast(&all->changed);
-	while (all->phase == AGENTS_STARTING)
-		pthread_cond_wait(&all->changed, &all->lock);
-	pthread_mutex_unlock(&all->lock);
-
+	__atomic_add_fetch(&all->nr_ready, 1, __ATOMIC_RELEASE);
+	b->wake(b, &all->nr_ready);
+	b->wait(b, &all->phase, AGENTS_STARTING, ~0ull);
 	if (!a->err)
 		agent_loop(a);
-
-	pthread_mutex_lock(&all->lock);
-	all->nr_ended++;
-	pthread_cond_broadcast(&all->changed);
-	pthread_mutex_unlock(&all->lock);
-	return NULL;
+	if (__atomic_add_fetch(&all->nr_ended, 1, __ATOMIC_ACQ_REL) < all->nr)
+		return;
+	ghost_store_release(&all->ended, 1);
+	b->wake(b, &all->ended);
 }
 
-static int neighbours_by_distance(struct ghost_agents *all)
+/* Counting sort by distance; CPUs equally far stay in the order in which they come. */
+static int neighbours_by_distance(struct ghost_agent *a, uint32_t first, uint8_t *far)
 {
-	struct ghost_topo *topo = NULL;
-	int err = ghost_topo_open(&topo, NULL);
+	struct ghost_agents *all = a->all;
+	uint32_t at[GHOST_DISTANCE_REMOTE + 2] = { 0 };
+	int d;
 
-	if (err)
-		return err;
-	for (uint32_t i = 0; i < all->nr; i++) {
-		struct ghost_agent *a = &all->agent[i];
-
-		a->neighbours = calloc(all->nr, sizeof(*a->neighbours));
-		if (!a->neighbours) {
-			err = -ENOMEM;
-			break;
-		}
-		for (int d = GHOST_DISTANCE_CORE; d <= GHOST_DISTANCE_REMOTE; d++)
-			/* Each starts after itself, so that not all look at the same CPU first. */
-			for (uint32_t k = 1; k < all->nr; k++) {
-				uint32_t cpu = all->agent[(i + k) % all->nr].cpu;
-
-				if (ghost_topo_distance(topo, a->cpu, cpu) ==
-				    (enum ghost_distance)d)
-					a->neighbours[a->nr_neighbours++] = cpu;
-			}
+	a->neighbours = calloc(all->nr, sizeof(*a->neighbours));
+	if (!a->neighbours)
+		return -ENOMEM;
+	a->nr_neighbours = all->nr - 1;
+	/* Each starts after itself, so that not all look at the same CPU first. */
+	for (uint32_t k = 1; k < all->nr; k++) {
+		d = all->backend->cpu_distance(all->backend, a->cpu,
+					       all->agent[(first + k) % all->nr].cpu);
+		if (d < 0)
+			return d;
+		far[k] = d;
+		at[d + 1]++;
 	}
-	ghost_topo_close(topo);
-	return err;
+	for (d = 1; d <= GHOST_DISTANCE_REMOTE; d++)
+		at[d] += at[d - 1];
+	for (uint32_t k = 1; k < all->nr; k++)
+		a->neighbours[at[far[k]]++] = all->agent[(first + k) % all->nr].cpu;
+	return 0;
 }
 
 static int params_fill(struct ghost_agents *all, const uint64_t *values)
@@ -598,8 +594,6 @@ static void agents_free(struct ghost_agents *all)
 	free(all->agent);
 	free(all->by_cpu);
 	free(all->data);
-	pthread_cond_destroy(&all->changed);
-	pthread_mutex_destroy(&all->lock);
 	free(all);
 }
 
@@ -607,6 +601,7 @@ static int agents_prepare(struct ghost_agents *all, const struct ghost_agents_op
 {
 	size_t size = (all->policy->size / 64 + 1) * 64;
 	uint32_t i = 0;
+	uint8_t *far;
 	int err;
 
 	err = params_fill(all, opts ? opts->params : NULL);
@@ -631,7 +626,11 @@ static int agents_prepare(struct ghost_agents *all, const struct ghost_agents_op
 		a->rw = &all->mem->cpu_rw[cpu];
 		all->by_cpu[cpu] = a;
 	}
-	err = neighbours_by_distance(all);
+	far = calloc(all->nr, sizeof(*far));
+	err = far ? 0 : -ENOMEM;
+	for (i = 0; i < all->nr && !err; i++)
+		err = neighbours_by_distance(&all->agent[i], i, far);
+	free(far);
 	err = err   ?:
 		      task_table_init(&all->tasks, all->mem->capacity, all->policy->task_size,
 				      all->mem->status);
@@ -642,10 +641,8 @@ static int agents_prepare(struct ghost_agents *all, const struct ghost_agents_op
 
 static void phase_set(struct ghost_agents *all, uint32_t phase)
 {
-	pthread_mutex_lock(&all->lock);
-	atomic_store_explicit(&all->phase, phase, memory_order_release);
-	pthread_cond_broadcast(&all->changed);
-	pthread_mutex_unlock(&all->lock);
+	ghost_store_release(&all->phase, phase);
+	all->backend->wake(all->backend, &all->phase);
 }
 
 static int agents_launch(struct ghost_agents *all)
@@ -654,30 +651,26 @@ static int agents_launch(struct ghost_agents *all)
 		.op = GHOST_CTL_AGENT_ONLINE,
 		.enclave = ghost_enclave_id(all->enclave),
 	};
-	pthread_attr_t attr;
-	uint32_t started = 0;
-	int err = 0;
+	struct ghost_backend *b = all->backend;
+	uint32_t started = 0, nr;
+	char name[16];
+	int err = 0, failed = 0;
 
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, AGENT_STACK);
-	for (; started < all->nr && !err; started++) {
+	for (; started < all->nr; started++) {
 		struct ghost_agent *a = &all->agent[started];
 
-		err = -pthread_create(&a->thread, &attr, agent_thread, a);
+		snprintf(name, sizeof(name), "agent/%u", a->cpu);
+		err = b->thread_start(b, name, agent_thread, a, &a->thread);
 		if (err)
 			break;
-		a->started = true;
 	}
-	pthread_attr_destroy(&attr);
-
-	pthread_mutex_lock(&all->lock);
-	while (all->nr_ready < started)
-		pthread_cond_wait(&all->changed, &all->lock);
-	pthread_mutex_unlock(&all->lock);
+	while (!failed && (nr = ghost_load_acquire(&all->nr_ready)) < started)
+		failed = b->wait(b, &all->nr_ready, nr, ~0ull);
+	err = err ?: failed;
 
 	for (uint32_t i = 0; i < started && !err; i++)
 		err = all->agent[i].err;
-	err = err ?: all->backend->agent(all->backend, &ready);
+	err = err ?: b->agent(b, &ready);
 	return err ?: ready.ret;
 }
 
@@ -699,8 +692,6 @@ int ghost_agents_start(struct ghost_agents **ret, struct ghost_enclave *e,
 	all->mem = ghost_enclave_memory(e);
 	all->status = ghost_enclave_status(e);
 	all->policy = policy;
-	pthread_mutex_init(&all->lock, NULL);
-	pthread_cond_init(&all->changed, NULL);
 	err = agents_prepare(all, opts);
 	if (err) {
 		agents_free(all);
@@ -718,22 +709,8 @@ int ghost_agents_start(struct ghost_agents **ret, struct ghost_enclave *e,
 
 int ghost_agents_wait(struct ghost_agents *all, int timeout_ms)
 {
-	struct timespec until;
-	int err = 0;
-
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += timeout_ms / 1000;
-	until.tv_nsec += timeout_ms % 1000 * 1000000L;
-	if (until.tv_nsec >= 1000000000L) {
-		until.tv_nsec -= 1000000000L;
-		until.tv_sec++;
-	}
-	pthread_mutex_lock(&all->lock);
-	while (all->nr_ended < all->nr && !err)
-		err = timeout_ms < 0 ? pthread_cond_wait(&all->changed, &all->lock) :
-				       pthread_cond_timedwait(&all->changed, &all->lock, &until);
-	pthread_mutex_unlock(&all->lock);
-	return -err;
+	return all->backend->wait(all->backend, &all->ended, 0,
+				  timeout_ms < 0 ? ~0ull : timeout_ms * 1000000ull);
 }
 
 void ghost_agents_stop(struct ghost_agents *all)
@@ -743,9 +720,8 @@ void ghost_agents_stop(struct ghost_agents *all)
 
 	if (!all)
 		return;
-	pthread_mutex_lock(&all->lock);
-	deciding = atomic_load(&all->phase) == AGENTS_GO && all->nr_ended < all->nr;
-	pthread_mutex_unlock(&all->lock);
+	deciding = ghost_load_acquire(&all->phase) == AGENTS_GO &&
+		   ghost_load_acquire(&all->nr_ended) < all->nr;
 	/*
 	 * Before the first of them ends, which would be taken for a crash. Only
 	 * if they decide: with all of ours gone, others may be online by now.
@@ -766,8 +742,8 @@ void ghost_agents_stop(struct ghost_agents *all)
 		all->backend->agent(all->backend, &ping);
 	}
 	for (uint32_t i = 0; i < all->nr; i++)
-		if (all->agent[i].started)
-			pthread_join(all->agent[i].thread, NULL);
+		if (all->agent[i].thread)
+			all->backend->thread_join(all->backend, all->agent[i].thread);
 	if (all->policy->fini)
 		all->policy->fini(all->data);
 	agents_free(all);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What the library needs of the machine it runs on.
- * In: calls from enclave.c and agent.c. Out: backend_bpf.c (a real kernel);
- * the simulator brings its own. Not for policies.
+ * In: calls from enclave.c and agent.c. Out: backend_bpf.c (a real kernel)
+ * with host.c (a real machine); the simulator brings its own. Not for policies.
  */
 #ifndef GHOST_LIBGHOST_BACKEND_H
 #define GHOST_LIBGHOST_BACKEND_H
 
+#include <stdbool.h>
+
 #include "abi/abi.h"
+#include "libghost/topo.h"
 
 /* The memory one enclave shares with its agents. */
 struct ghost_memory {
@@ -16,6 +19,16 @@ struct ghost_memory {
 	struct ghost_cpu_rw *cpu_rw;	   /* [nr_cpus], by CPU id */
 	__u32 capacity;
 	__u32 nr_cpus;
+};
+
+/* What an agent has just done; each is a place where it may lose its CPU. */
+enum ghost_step {
+	GHOST_STEP_NUMBER,   /* read its number */
+	GHOST_STEP_MSG,	     /* handled a message */
+	GHOST_STEP_SLOT,     /* brought a slot up to the status table */
+	GHOST_STEP_SCHEDULE, /* asked the policy */
+	GHOST_STEP_COMMIT,   /* handed in a transaction */
+	GHOST_STEP_SPIN,     /* found a lock taken */
 };
 
 /* All functions return 0 or a negative errno; @self is the backend. */
@@ -40,9 +53,37 @@ struct ghost_backend {
 	int (*task_enter)(struct ghost_backend *self, __u32 tid);
 	int (*task_leave)(struct ghost_backend *self, __u32 tid);
 
+	/* The machine. The distance is an enum ghost_distance. */
+	int (*cpus_online)(struct ghost_backend *self, struct ghost_cpuset *ret);
+	int (*cpu_distance)(struct ghost_backend *self, __u32 a, __u32 b);
+
+	/* Threads of the calling process. @name: at most 15 characters. */
+	int (*thread_start)(struct ghost_backend *self, const char *name, void (*main)(void *),
+			    void *arg, void **ret);
+	void (*thread_join)(struct ghost_backend *self, void *thread);
+	__u32 (*thread_id)(struct ghost_backend *self); /* of the caller */
+
+	/*
+	 * Block while *@word is @value, at most @timeout_ns (~0: for ever).
+	 * Returns 0 once it differs, or -ETIMEDOUT. Whoever changes the word
+	 * calls wake() after.
+	 */
+	int (*wait)(struct ghost_backend *self, const __u32 *word, __u32 value, __u64 timeout_ns);
+	void (*wake)(struct ghost_backend *self, const __u32 *word);
+	void (*sleep)(struct ghost_backend *self, __u64 ns);
+
+	/* May be NULL: a real machine takes an agent's CPU without asking. */
+	void (*step)(struct ghost_backend *self, enum ghost_step step);
+
 	void (*close)(struct ghost_backend *self);
+
+	struct ghost_topo *topo; /* of the host, once asked for; see host.c */
 
 	char error[512]; /* what went wrong last, in a sentence */
 };
+
+/* Fill in what a real machine does: CPUs, threads, waiting. Its fini belongs into close(). */
+void ghost_backend_host_init(struct ghost_backend *self);
+void ghost_backend_host_fini(struct ghost_backend *self);
 
 #endif

@@ -691,6 +691,7 @@ static void backend_close(struct ghost_backend *b)
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
+	ghost_backend_host_fini(b);
 	free(s);
 }
 
@@ -717,6 +718,7 @@ int ghost_kernel_open(struct ghost_backend **ret, char *error, size_t size)
 		.task_leave = backend_task_leave,
 		.close = backend_close,
 	};
+	ghost_backend_host_init(&s->base);
 	s->nr_cpus = libbpf_num_possible_cpus();
 	s->agent_fd = s->status_of_fd = s->cpu_of_fd = s->cpu_rw_of_fd = -1;
 	s->admin_fd = bpf_obj_get(GHOST_PIN_ROOT "/admin");

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "libghost/enclave.h"
@@ -118,7 +117,7 @@ int ghost_enclave_create(struct ghost_enclave **ret, struct ghost_backend *backe
 	if (opts->size < sizeof(*opts) || !opts->cpus || !ghost_cpuset_count(opts->cpus) ||
 	    opts->stall_ns > STALL_NS_MAX)
 		return -EINVAL;
-	err = ghost_cpuset_online(&online);
+	err = backend->cpus_online(backend, &online);
 	if (err)
 		return err;
 	ghost_cpuset_for_each(cpu, opts->cpus) if (!ghost_cpuset_has(&online, cpu)) return -EINVAL;
@@ -229,13 +228,6 @@ int ghost_enclave_join_process(struct ghost_enclave *e, uint32_t pid)
 	return seen ? 0 : err;
 }
 
-static void sleep_ms(unsigned int ms)
-{
-	struct timespec ts = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
-
-	nanosleep(&ts, NULL);
-}
-
 /* One pass over the table: everyone out. */
 static void expel_all(struct ghost_enclave *e)
 {
@@ -267,7 +259,7 @@ int ghost_enclave_destroy(struct ghost_enclave *e)
 		if (err != -EBUSY)
 			break;
 		err = 0;
-		sleep_ms(5);
+		e->backend->sleep(e->backend, 5000000);
 	}
 	if (err && err != -ENOENT)
 		return err;
@@ -335,7 +327,7 @@ const char *ghost_enclave_state_name(uint32_t state)
 
 const char *ghost_lost_reason_name(uint32_t reason)
 {
-	static const char *const names[] = { "none", "agent_exit", "stall" };
+	static const char *const names[] = { "none", "agent_exit", "stall", "cpu_offline" };
 
 	return NAME_OF(names, reason);
 }

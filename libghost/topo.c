@@ -116,6 +116,7 @@ int ghost_cpuset_online(struct ghost_cpuset *ret)
 
 struct ghost_topo {
 	hwloc_topology_t tree;
+	hwloc_obj_t pu[GHOST_CPUS_MAX]; /* by CPU id: hwloc itself would search */
 };
 
 int ghost_topo_open(struct ghost_topo **ret, const char *synthetic)
@@ -133,6 +134,9 @@ int ghost_topo_open(struct ghost_topo **ret, const char *synthetic)
 		ghost_topo_close(t);
 		return -ENOSYS;
 	}
+	for (hwloc_obj_t pu = NULL; (pu = hwloc_get_next_obj_by_type(t->tree, HWLOC_OBJ_PU, pu));)
+		if (pu->os_index < GHOST_CPUS_MAX)
+			t->pu[pu->os_index] = pu;
 	*ret = t;
 	return 0;
 }
@@ -147,8 +151,8 @@ void ghost_topo_close(struct ghost_topo *t)
 
 enum ghost_distance ghost_topo_distance(const struct ghost_topo *t, unsigned int a, unsigned int b)
 {
-	hwloc_obj_t oa = hwloc_get_pu_obj_by_os_index(t->tree, a);
-	hwloc_obj_t ob = hwloc_get_pu_obj_by_os_index(t->tree, b);
+	hwloc_obj_t oa = a < GHOST_CPUS_MAX ? t->pu[a] : NULL;
+	hwloc_obj_t ob = b < GHOST_CPUS_MAX ? t->pu[b] : NULL;
 	hwloc_obj_t up;
 
 	if (a == b)

@@ -133,6 +133,7 @@ static inline void loop_agent_yield(struct ghost_backend *self)
 static inline void loop_reset(__u32 nr_cpus)
 {
 	memset(&loop, 0, sizeof(loop));
+	ghost_backend_host_init(&loop.backend);
 	loop.backend.admin = loop_admin;
 	loop.backend.agent = loop_agent;
 	loop.backend.memory_map = loop_memory_map;
@@ -221,6 +222,7 @@ static inline void loop_stop(void)
 	loop.agents = NULL;
 	ghost_enclave_close(loop.enclave);
 	loop.enclave = NULL;
+	ghost_backend_host_fini(&loop.backend);
 }
 
 /* --- threads, as the kernel side would show them ------------------------------------------- */
