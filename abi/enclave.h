@@ -24,6 +24,7 @@ enum ghost_lost_reason {
 	GHOST_LOST_NONE = 0,
 	GHOST_LOST_AGENT_EXIT = 1,
 	GHOST_LOST_STALL = 2, /* a runnable thread waited too long for a commit */
+	GHOST_LOST_CPU = 3,   /* one of its CPUs went offline, and with it an agent's place */
 };
 
 struct ghost_enclave_status {
@@ -32,7 +33,7 @@ struct ghost_enclave_status {
 	__u32 id;
 	__u32 state;
 	__u32 lost_reason;
-	__u32 lost_arg; /* tid of the agent that died, or of the thread that waited */
+	__u32 lost_arg; /* tid of the agent that died or the thread that waited; the CPU */
 	__u32 capacity; /* slots in the status table */
 	__u32 nr_slots; /* no slot at or above this one was ever used */
 	__u32 nr_tasks;

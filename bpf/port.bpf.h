@@ -11,6 +11,7 @@
 #include "bpf/maps.bpf.h"
 
 #define PORT_FN static __always_inline
+#define port_for(i, from, to) bpf_for(i, from, to)
 #include "core/port.h"
 
 /* DSQ ids: one custody and one fallback DSQ per enclave, one parking place per CPU's agent. */
@@ -135,14 +136,29 @@ static __always_inline u64 port_now_ns(void)
 	return bpf_ktime_get_ns();
 }
 
+static __always_inline u32 port_nr_cpus(void)
+{
+	return scx_bpf_nr_cpu_ids();
+}
+
 static __always_inline u32 port_this_cpu(void)
 {
 	return bpf_get_smp_processor_id();
 }
 
+static __always_inline u32 port_this_tid(void)
+{
+	return (u32)bpf_get_current_pid_tgid();
+}
+
 static __always_inline void port_kick(u32 cpu)
 {
 	scx_bpf_kick_cpu(cpu, 0);
+}
+
+static __always_inline void port_preempt(u32 cpu)
+{
+	scx_bpf_kick_cpu(cpu, K_ENUM(scx_kick_flags, SCX_KICK_PREEMPT));
 }
 
 static __always_inline bool task_allowed(const struct task_struct *p, u32 cpu)
@@ -165,6 +181,25 @@ static __always_inline int port_task_allowed(u32 slot, u32 cpu)
 
 	/* Callers are not sleepable: the pointer is protected by RCU as it is. */
 	return p && task_allowed(p, cpu);
+}
+
+static __always_inline void port_task_name(u32 slot, struct ghost_status *st)
+{
+	struct task_ref *ref = bpf_map_lookup_elem(&ghost_refs, &slot);
+	struct task_struct *p = ref ? ref->task : NULL;
+
+	if (p)
+		bpf_probe_read_kernel_str(st->comm, sizeof(st->comm), p->comm);
+}
+
+static __always_inline int port_joining_set(u32 tid, u64 who)
+{
+	return bpf_map_update_elem(&ghost_joining, &tid, &who, BPF_ANY);
+}
+
+static __always_inline int port_joining_clear(u32 tid)
+{
+	return bpf_map_delete_elem(&ghost_joining, &tid);
 }
 
 struct port_custody {
@@ -199,6 +234,36 @@ static __always_inline int port_custody_move(struct port_custody *c, u32 slot, u
 static __always_inline void port_custody_close(struct port_custody *c)
 {
 	bpf_iter_scx_dsq_destroy(&c->it);
+}
+
+static __always_inline u64 dsq_of(u32 enclave, enum port_place place)
+{
+	return place == PORT_CUSTODY ? DSQ_CUSTODY(enclave) : DSQ_FALLBACK(enclave);
+}
+
+static __always_inline void port_reenqueue(u32 enclave, enum port_place place)
+{
+	scx_bpf_dsq_reenq(dsq_of(enclave, place), 0);
+}
+
+static __always_inline int port_waiting(u32 enclave, enum port_place place)
+{
+	return scx_bpf_dsq_nr_queued(dsq_of(enclave, place)) > 0;
+}
+
+static __always_inline int port_fallback_run(u32 enclave)
+{
+	return scx_bpf_dsq_move_to_local(DSQ_FALLBACK(enclave));
+}
+
+static __always_inline int port_agent_run(u32 cpu)
+{
+	return scx_bpf_dsq_move_to_local(DSQ_AGENT(cpu));
+}
+
+static __always_inline void port_keep(struct port_thread *prev, u64 slice_ns)
+{
+	scx_bpf_task_set_slice((struct task_struct *)prev, slice_ns);
 }
 
 #endif

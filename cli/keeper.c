@@ -355,6 +355,12 @@ static void say_lost(const struct keeper *k)
 		       "command ends",
 		       st->lost_arg);
 		break;
+	case GHOST_LOST_CPU:
+		notice(k,
+		       "CPU %u of the enclave went offline; the kernel's fallback runs the threads "
+		       "until the command ends",
+		       st->lost_arg);
+		break;
 	default:
 		notice(k, "the agents stopped; the kernel's fallback runs the threads until the "
 			  "command ends");

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Waking agents: which one runs because of a message, and when a parked one
- * has something to do.
- * In: a queue that got a message. Out: sequence numbers advanced, CPUs kicked.
- * Called by event.h and by the ops.
+ * Agents: which one runs because of a message, and where one waits that has
+ * given its CPU up.
+ * In: a queue that got a message; an agent's own events. Out: sequence numbers
+ * advanced, CPUs kicked, the agent's place. Called by event.h, cpu.h and the ops.
  */
 #ifndef GHOST_CORE_AGENT_H
 #define GHOST_CORE_AGENT_H
 
+#include "core/msg.h"
 #include "core/port.h"
+
+#define AGENT_SLICE_NS (20 * 1000 * 1000ull)
 
 static void cpu_count(__u32 enclave, __u32 cpu, __u32 counter)
 {
@@ -76,10 +79,12 @@ static void agent_ping(__u32 enclave, __u32 cpu)
 
 /*
  * An idle CPU of the enclave on which the thread in @slot may run, taken from
- * the idle set; or GHOST_CPU_NONE. Starts at the word of @near.
+ * the idle set; or GHOST_CPU_NONE. Starts at the word of @near. The mask in
+ * @st finds it at once, however many others idle; what it does not tell
+ * (migration disabled) is asked of the kernel once per word.
  */
 static __u32 enclave_idle_cpu(const struct core_enclave *e, struct ghost_enclave_status *es,
-			      __u32 slot, __u32 near)
+			      const struct ghost_status *st, __u32 slot, __u32 near)
 {
 	__u32 i, w, cpu, nr = e->nr_words;
 	__u64 word;
@@ -88,20 +93,11 @@ static __u32 enclave_idle_cpu(const struct core_enclave *e, struct ghost_enclave
 		if (i >= nr)
 			break;
 		w = (near / 64 + i) % nr % GHOST_CPU_WORDS;
-		word = *(volatile __u64 *)&es->idle[w];
+		word = *(volatile __u64 *)&es->idle[w] & st->cpus[w];
 		if (!word)
 			continue;
 		cpu = w * 64 + __builtin_ctzll(word);
-		if (!port_task_allowed(slot, cpu)) {
-			/* One more try in this word, then on: bounded work on a hot path. */
-			word &= word - 1;
-			if (!word)
-				continue;
-			cpu = w * 64 + __builtin_ctzll(word);
-			if (!port_task_allowed(slot, cpu))
-				continue;
-		}
-		if (cpu_idle_take(es, cpu))
+		if (port_task_allowed(slot, cpu) && cpu_idle_take(es, cpu))
 			return cpu;
 	}
 	return GHOST_CPU_NONE;
@@ -114,8 +110,8 @@ static __u32 enclave_idle_cpu(const struct core_enclave *e, struct ghost_enclave
  * @here: the run queue on which the thread was enqueued; an idle @here is
  * woken by the kernel itself.
  */
-static void agent_wake(const struct core_enclave *e, const struct core_task *t, __u32 slot,
-		       __u32 here)
+static void agent_wake(const struct core_enclave *e, const struct core_task *t,
+		       const struct ghost_status *st, __u32 slot, __u32 here)
 {
 	struct ghost_enclave_status *es = port_enclave_status(t->enclave);
 	__u32 cpu;
@@ -129,7 +125,7 @@ static void agent_wake(const struct core_enclave *e, const struct core_task *t, 
 	}
 	if (t->flags & CORE_TASK_PINNED)
 		return;
-	cpu = enclave_idle_cpu(e, es, slot, t->queue);
+	cpu = enclave_idle_cpu(e, es, st, slot, t->queue);
 	if (cpu == GHOST_CPU_NONE)
 		return;
 	agent_advance(t->enclave, cpu, t->queue + 1);
@@ -166,6 +162,112 @@ static int agent_idle(__u32 enclave, __u32 cpu, const struct core_cpu *c)
 	if (c->place != CORE_PLACE_PARKED || !agent_pending(c, page))
 		return 0;
 	return cpu_idle_take(e, cpu);
+}
+
+/* --- an agent's own events --------------------------------------------------- */
+
+/*
+ * Thread @tid enters our class as the agent of @cpu. @pinned: it can run
+ * nowhere else; one that could leave would decide for one CPU and sit on
+ * another. Returns 0 when it may not be.
+ */
+static int agent_attach(__u32 enclave, __u32 cpu, __u32 tid, int pinned)
+{
+	struct core_enclave *e = port_enclave(enclave);
+	struct ghost_cpu *page = port_cpu_page(enclave, cpu);
+	struct core_cpu *c = port_cpu(cpu);
+
+	if (!e || !page || !c || c->enclave != enclave || c->agent_tid || !pinned)
+		return 0;
+	c->agent_tid = tid;
+	c->agent_seen = page->agent_seq;
+	c->yielded = 0;
+	c->decided = 0;
+	c->txn_due = 0;
+	c->place = CORE_PLACE_NONE;
+	c->beats = 0;
+	page->agent_tid = tid;
+	port_fetch_add(&e->nr_agents, 1);
+	return 1;
+}
+
+/* It left the class, or died. Returns 0 when @tid was not the agent of @cpu. */
+static int agent_detach(__u32 enclave, __u32 cpu, __u32 tid)
+{
+	struct core_enclave *e = port_enclave(enclave);
+	struct ghost_cpu *page = port_cpu_page(enclave, cpu);
+	struct core_cpu *c = port_cpu(cpu);
+
+	if (!e || !c || c->agent_tid != tid)
+		return 0;
+	c->agent_tid = 0;
+	c->place = CORE_PLACE_NONE;
+	c->yielded = 0;
+	if (page)
+		page->agent_tid = 0;
+	port_fetch_add(&e->nr_agents, (__u32)-1);
+	return 1;
+}
+
+/* It called sched_yield(). */
+static void agent_yield(__u32 cpu)
+{
+	struct core_cpu *c = port_cpu(cpu);
+
+	if (!c)
+		return;
+	c->yielded = 1;
+	c->nr_yields++;
+}
+
+/* Where an agent goes that is runnable and not on its CPU. */
+enum agent_verdict {
+	AGENT_BEHIND, /* on its CPU's queue, after the thread it has put there */
+	AGENT_PARK,   /* its own parking place, until there is news */
+	AGENT_FIRST,  /* on its CPU's queue, before all others; make the CPU look */
+	AGENT_TURN,   /* among the fallback's threads; make the CPU look */
+};
+
+/*
+ * After sched_yield() an agent waits: behind the thread it has just put on
+ * this CPU, since that one's end is an event for it in any case and needs no
+ * dispatch then; or, with nothing to run, parked until there is news. One that
+ * was preempted in the middle of a decision, or woke (@woken) from a page
+ * fault, goes first on its CPU: parking it would lose what it was about to do.
+ * But where agents do not decide, one that only ever computes must not keep
+ * the fallback's threads from its CPU: it takes turns with them.
+ */
+static enum agent_verdict agent_enqueue(__u32 enclave, __u32 cpu, int woken)
+{
+	const struct core_enclave *e = port_enclave(enclave);
+	struct ghost_cpu *page = port_cpu_page(enclave, cpu);
+	struct core_cpu *c = port_cpu(cpu);
+
+	if (!e || !page || !c)
+		return AGENT_FIRST;
+	if (!enclave_online(e)) {
+		c->decided = 0;
+		return woken ? AGENT_FIRST : AGENT_TURN;
+	}
+	if (!c->yielded)
+		return AGENT_FIRST;
+	c->yielded = 0;
+	if (c->decided) {
+		c->decided = 0;
+		c->place = CORE_PLACE_STANDBY;
+		return AGENT_BEHIND;
+	}
+	/* A higher class took the CPU before dispatch looked at its transaction. */
+	c->txn_due = 1;
+	c->place = CORE_PLACE_PARKED;
+	/*
+	 * dispatch looked before this: a message that came in between found no
+	 * parked agent, and this is the last look before the CPU idles.
+	 */
+	if (!agent_pending(c, page))
+		return AGENT_PARK;
+	c->place = CORE_PLACE_NONE;
+	return AGENT_FIRST;
 }
 
 #endif

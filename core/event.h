@@ -95,6 +95,31 @@ static int event_task_join(__u32 slot, __u32 enclave, __u32 tid)
 	return 0;
 }
 
+/*
+ * A thread enters our class to be a member of @enclave. Returns its slot, with
+ * event_task_join() done; or 0 when the enclave is going away or the table is
+ * full: then it is a stranger.
+ */
+static __u32 event_task_take(__u32 enclave, __u32 tid)
+{
+	const struct core_enclave *e = port_enclave(enclave);
+	struct ghost_enclave_status *es = port_enclave_status(enclave);
+	__u32 slot, state;
+
+	if (!e || !es)
+		return 0;
+	state = port_load_acquire(&e->state);
+	if (state == GHOST_ENCLAVE_FREE || state == GHOST_ENCLAVE_DYING)
+		return 0;
+	slot = slots_take();
+	if (slot && !event_task_join(slot, enclave, tid))
+		return slot;
+	if (slot)
+		slots_give(slot);
+	es->nr_no_slot++;
+	return 0;
+}
+
 /* How much choice does its affinity leave the agents? */
 static void event_choice(struct core_task *t, const struct ghost_status *st,
 			 const struct core_enclave *e)
@@ -229,7 +254,7 @@ static int event_task_enqueue(__u32 slot, int cause, __u32 here, int confined, _
 		 */
 		if (verdict == EVENT_CUSTODY &&
 		    (ghost_status_flags(st->word) & GHOST_STATUS_RUNNABLE)) {
-			agent_wake(e, t, slot, GHOST_CPU_NONE);
+			agent_wake(e, t, st, slot, GHOST_CPU_NONE);
 			return verdict;
 		}
 		/*
@@ -261,10 +286,31 @@ static int event_task_enqueue(__u32 slot, int cause, __u32 here, int confined, _
 	msg_send(e, t, st, &m);
 	/* Only for a thread that wakes up does the kernel make @here look for work. */
 	if (wake)
-		agent_wake(e, t, slot, before == CORE_TASK_BLOCKED ? here : GHOST_CPU_NONE);
+		agent_wake(e, t, st, slot, before == CORE_TASK_BLOCKED ? here : GHOST_CPU_NONE);
 	else
 		agent_wake_own(t);
 	return verdict;
+}
+
+/* It waits for the fallback now: an idle CPU that may run it must come and take it. */
+static void event_fallback_wake(__u32 slot, __u32 here)
+{
+	const struct core_task *t = port_task(slot);
+	struct ghost_enclave_status *es;
+	const struct core_enclave *e;
+	const struct ghost_status *st;
+	__u32 cpu;
+
+	if (!t)
+		return;
+	e = port_enclave(t->enclave);
+	es = port_enclave_status(t->enclave);
+	st = port_status(t->enclave, slot);
+	if (!e || !es || !st)
+		return;
+	cpu = enclave_idle_cpu(e, es, st, slot, here);
+	if (cpu != GHOST_CPU_NONE)
+		port_kick(cpu);
 }
 
 static void event_task_yield(__u32 slot)

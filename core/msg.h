@@ -7,7 +7,6 @@
 #ifndef GHOST_CORE_MSG_H
 #define GHOST_CORE_MSG_H
 
-#include "core/agent.h"
 #include "core/port.h"
 #include "core/queue.h"
 

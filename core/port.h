@@ -38,13 +38,27 @@ PORT_FN __u32 port_fetch_add(__u32 *p, __u32 v);
 PORT_FN __u64 port_fetch_or64(__u64 *p, __u64 v);
 PORT_FN __u64 port_fetch_and64(__u64 *p, __u64 v);
 
+/* A loop over bounds from outside, for which BPF has a form of its own. */
+#ifndef port_for
+#define port_for(i, from, to) for (i = (from); i < (to); i++)
+#endif
+
 /* The machine. */
 PORT_FN __u64 port_now_ns(void);
+PORT_FN __u32 port_nr_cpus(void); /* CPU ids are below this */
 PORT_FN __u32 port_this_cpu(void);
-PORT_FN void port_kick(__u32 cpu); /* make @cpu look for work again, if it is idle */
+PORT_FN __u32 port_this_tid(void);
+PORT_FN void port_kick(__u32 cpu);    /* make @cpu look for work again, if it is idle */
+PORT_FN void port_preempt(__u32 cpu); /* or take it from the thread of ours that runs there */
 
 /* May the thread in @slot be put on @cpu now? Only valid while it cannot run. */
 PORT_FN int port_task_allowed(__u32 slot, __u32 cpu);
+/* Bring its name up to date, which a thread changes without telling anyone. */
+PORT_FN void port_task_name(__u32 slot, struct ghost_status *st);
+
+/* Who @tid will be when it enters our class (core/task.h). 0 or a negative errno. */
+PORT_FN int port_joining_set(__u32 tid, __u64 who);
+PORT_FN int port_joining_clear(__u32 tid);
 
 /*
  * Moving a thread out of custody. port_custody_open() marks a point in time:
@@ -55,5 +69,22 @@ struct port_custody;
 PORT_FN int port_custody_open(struct port_custody *c, __u32 enclave);
 PORT_FN int port_custody_move(struct port_custody *c, __u32 slot, __u64 slice_ns);
 PORT_FN void port_custody_close(struct port_custody *c);
+
+/* Everyone who waits in @place of @enclave passes enqueue again, soon. */
+enum port_place {
+	PORT_CUSTODY,
+	PORT_FALLBACK,
+};
+PORT_FN void port_reenqueue(__u32 enclave, enum port_place place);
+PORT_FN int port_waiting(__u32 enclave, enum port_place place); /* is anyone there? */
+
+/*
+ * For the CPU that dispatches: put a thread on its queue. 0 when there is
+ * none. @prev is the thread that has just run there and still could.
+ */
+struct port_thread;
+PORT_FN int port_fallback_run(__u32 enclave);			  /* the one that waits longest */
+PORT_FN int port_agent_run(__u32 cpu);				  /* the parked agent of @cpu */
+PORT_FN void port_keep(struct port_thread *prev, __u64 slice_ns); /* @prev itself goes on */
 
 #endif

@@ -45,6 +45,8 @@ static inline int thread_enqueue(__u32 slot, int cause, __u32 here)
 		fake_into_custody(slot);
 	else
 		fake.th[slot].place = verdict == EVENT_FALLBACK ? FAKE_FALLBACK : FAKE_GLOBAL;
+	if (verdict == EVENT_FALLBACK)
+		fake.th[slot].entered = ++fake.stamp;
 	return verdict;
 }
 

@@ -69,7 +69,19 @@ struct fake {
 	__u32 nr_open; /* custody points taken and not yet closed */
 	__u32 nr_moves;
 	__u32 kicks[FAKE_CPUS];
+	__u32 preempts[FAKE_CPUS];
+	__u32 this_tid;
+	__u32 reenqueues[FAKE_ENCLAVES][2]; /* asked for, by enum port_place */
+	__u32 agent_parked[FAKE_CPUS];	    /* the agent is in its parking place */
+	__u32 agent_runs[FAKE_CPUS];	    /* times it was put on its CPU */
+	__u32 kept;			    /* times the current thread went on */
+	__u64 kept_ns;			    /* and its last slice */
+	__u32 named[FAKE_SLOTS];	    /* times its name was brought up to date */
+	__u32 joining_tid;		    /* the last one announced */
+	__u64 joining_who;
+	int joining_err; /* what the next ones come to */
 	void (*hook[FAKE_NR_POINTS])(void);
+	void (*poke)(void); /* after each kick, preemption and re-enqueueing */
 	void (*step)(void);
 	void (*step_after)(void);
 };
@@ -94,6 +106,12 @@ static inline void fake_step(void)
 {
 	if (fake.step)
 		fake.step();
+}
+
+static inline void fake_poke(void)
+{
+	if (fake.poke)
+		fake.poke();
 }
 
 /* For plain accesses that come right after: cpu_idle_take() has one. */
@@ -237,6 +255,47 @@ static inline void port_kick(__u32 cpu)
 {
 	if (cpu < FAKE_CPUS)
 		fake.kicks[cpu]++;
+	fake_poke();
+}
+
+static inline __u32 port_nr_cpus(void)
+{
+	return FAKE_CPUS;
+}
+
+static inline __u32 port_this_tid(void)
+{
+	return fake.this_tid;
+}
+
+static inline void port_preempt(__u32 cpu)
+{
+	if (cpu < FAKE_CPUS)
+		fake.preempts[cpu]++;
+	fake_poke();
+}
+
+static inline void port_task_name(__u32 slot, struct ghost_status *st)
+{
+	memcpy(st->comm, "named", 6);
+	fake.named[slot]++;
+}
+
+static inline int port_joining_set(__u32 tid, __u64 who)
+{
+	if (fake.joining_err)
+		return fake.joining_err;
+	fake.joining_tid = tid;
+	fake.joining_who = who;
+	return 0;
+}
+
+static inline int port_joining_clear(__u32 tid)
+{
+	if (!tid || fake.joining_tid != tid)
+		return -2;
+	fake.joining_tid = 0;
+	return 0;
 }
 
 static inline int fake_mask_has(const __u64 *mask, __u32 cpu)
@@ -279,6 +338,56 @@ static inline int port_custody_move(struct port_custody *c, __u32 slot, __u64 sl
 static inline void port_custody_close(struct port_custody *c)
 {
 	fake.nr_open--;
+}
+
+static inline void port_reenqueue(__u32 enclave, enum port_place place)
+{
+	if (enclave < FAKE_ENCLAVES)
+		fake.reenqueues[enclave][place]++;
+	fake_poke();
+}
+
+static inline __u32 fake_first(__u32 enclave, enum fake_place place)
+{
+	__u32 slot, first = 0;
+
+	for (slot = 1; slot < FAKE_SLOTS; slot++)
+		if (fake.task[slot].enclave == enclave && fake.th[slot].place == place &&
+		    (!first || fake.th[slot].entered < fake.th[first].entered))
+			first = slot;
+	return first;
+}
+
+static inline int port_waiting(__u32 enclave, enum port_place place)
+{
+	return fake_first(enclave, place == PORT_CUSTODY ? FAKE_CUSTODY : FAKE_FALLBACK) != 0;
+}
+
+static inline int port_fallback_run(__u32 enclave)
+{
+	__u32 slot = fake_first(enclave, FAKE_FALLBACK);
+
+	if (!slot)
+		return 0;
+	fake.th[slot].place = FAKE_LOCAL;
+	fake.th[slot].cpu = fake.this_cpu;
+	return 1;
+}
+
+static inline int port_agent_run(__u32 cpu)
+{
+	if (cpu >= FAKE_CPUS || !fake.agent_parked[cpu])
+		return 0;
+	fake.agent_parked[cpu] = 0;
+	fake.agent_runs[cpu]++;
+	return 1;
+}
+
+static inline void port_keep(struct port_thread *prev, __u64 slice_ns)
+{
+	assert(prev && slice_ns);
+	fake.kept++;
+	fake.kept_ns = slice_ns;
 }
 
 /* --- a machine to play with ----------------------------------------------------- */

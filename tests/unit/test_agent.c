@@ -23,6 +23,7 @@ static struct core_enclave *const e = &fake.enclave[1];
 static void allow(__u32 cpu)
 {
 	fake.th[SLOT].cpus[cpu / 64] |= 1ull << (cpu % 64);
+	fake.status[1][SLOT].cpus[cpu / 64] |= 1ull << (cpu % 64);
 }
 
 /* What these tests change; all of the machine would be too much for each schedule. */
@@ -31,6 +32,7 @@ static void forget(void)
 	memset(&fake.status[1][0], 0, sizeof(fake.status[1][0]));
 	memset(fake.kicks, 0, sizeof(fake.kicks));
 	memset(&fake.th[SLOT], 0, sizeof(fake.th[SLOT]));
+	memset(&fake.status[1][SLOT], 0, sizeof(fake.status[1][SLOT]));
 	memset(fake.cpu, 0, sizeof(fake.cpu[0]) * FAKE_CPUS);
 	memset(fake.enclave, 0, sizeof(fake.enclave));
 	for (__u32 cpu = 0; cpu < FAKE_CPUS; cpu++)
@@ -154,7 +156,7 @@ static void test_agent_of_an_idle_cpu_is_woken_itself(void **state)
 {
 	cpu_idle_set(fake_es(1), 0);
 	cpu_idle_set(fake_es(1), 1);
-	agent_wake(e, &task, SLOT, 3);
+	agent_wake(e, &task, &fake.status[1][SLOT], SLOT, 3);
 	assert_int_equal(fake.kicks[0], 1);
 	assert_int_equal(nr_kicks(), 1);
 	assert_false(is_idle(0));
@@ -165,7 +167,7 @@ static void test_agent_of_an_idle_cpu_is_woken_itself(void **state)
 static void test_agent_of_the_idle_cpu_where_it_happened_needs_no_kick(void **state)
 {
 	cpu_idle_set(fake_es(1), 0);
-	agent_wake(e, &task, SLOT, 0);
+	agent_wake(e, &task, &fake.status[1][SLOT], SLOT, 0);
 	assert_int_equal(nr_kicks(), 0);
 	assert_false(is_idle(0));
 }
@@ -175,7 +177,7 @@ static void test_agent_of_a_busy_cpu_gets_help_from_an_idle_one(void **state)
 	cpu_idle_set(fake_es(1), 2);
 	cpu_idle_set(fake_es(1), 3);
 	task.queue = 1;
-	agent_wake(e, &task, SLOT, 1);
+	agent_wake(e, &task, &fake.status[1][SLOT], SLOT, 1);
 	assert_int_equal(fake.kicks[2], 1);
 	assert_int_equal(nr_kicks(), 1);
 	assert_int_equal(fake.page[1][2].help, 1 + 1);
@@ -188,28 +190,38 @@ static void test_agent_help_comes_from_a_cpu_where_the_thread_may_run(void **sta
 {
 	cpu_idle_set(fake_es(1), 1);
 	cpu_idle_set(fake_es(1), 2);
-	fake.th[SLOT].cpus[0] = 1 << 2;
-	agent_wake(e, &task, SLOT, 0);
+	fake_mask_set(1, SLOT, 1 << 2);
+	agent_wake(e, &task, &fake.status[1][SLOT], SLOT, 0);
 	assert_int_equal(fake.kicks[2], 1);
 	assert_int_equal(nr_kicks(), 1);
 	assert_true(is_idle(1));
 }
 
-/* Two looks per word and no more: the rest is left to the busy CPU itself. */
-static void test_agent_help_is_looked_for_twice_per_word(void **state)
+/* The only CPU that may run it is found, however many idle ones come before it. */
+static void test_agent_help_is_found_behind_idle_cpus_that_may_not_run_it(void **state)
+{
+	for (__u32 cpu = 1; cpu < 64; cpu++)
+		cpu_idle_set(fake_es(1), cpu);
+	fake_mask_set(1, SLOT, 1ull << 63);
+	agent_wake(e, &task, &fake.status[1][SLOT], SLOT, 0);
+	assert_int_equal(nr_kicks(), 1);
+	assert_int_equal(fake.kicks[63], 1);
+	assert_true(fake_es(1)->idle[0] == 0x7ffffffffffffffeull);
+}
+
+/* The mask may say yes where the kernel says no: migration is disabled. */
+static void test_agent_help_is_not_asked_of_a_cpu_the_kernel_refuses(void **state)
 {
 	cpu_idle_set(fake_es(1), 1);
-	cpu_idle_set(fake_es(1), 2);
-	cpu_idle_set(fake_es(1), 3);
-	fake.th[SLOT].cpus[0] = 1 << 3;
-	agent_wake(e, &task, SLOT, 0);
+	fake.th[SLOT].cpus[0] = 1;
+	agent_wake(e, &task, &fake.status[1][SLOT], SLOT, 0);
 	assert_int_equal(nr_kicks(), 0);
-	assert_int_equal(fake_es(1)->idle[0], 0xe);
+	assert_true(is_idle(1));
 }
 
 static void test_agent_of_a_busy_cpu_in_a_busy_enclave_is_left_alone(void **state)
 {
-	agent_wake(e, &task, SLOT, 0);
+	agent_wake(e, &task, &fake.status[1][SLOT], SLOT, 0);
 	assert_int_equal(nr_kicks(), 0);
 	for (int cpu = 0; cpu < 4; cpu++) {
 		assert_int_equal(fake.page[1][cpu].agent_seq, 0);
@@ -236,7 +248,8 @@ static void test_agent_help_is_looked_for_from_the_queues_word_on(void **state)
 			cpu_idle_set(fake_es(1), cases[i].idle[k]);
 			allow(cases[i].idle[k]);
 		}
-		assert_int_equal(enclave_idle_cpu(e, fake_es(1), SLOT, cases[i].near),
+		assert_int_equal(enclave_idle_cpu(e, fake_es(1), &fake.status[1][SLOT], SLOT,
+						  cases[i].near),
 				 cases[i].want);
 		assert_false(is_idle(cases[i].want));
 	}
@@ -244,9 +257,11 @@ static void test_agent_help_is_looked_for_from_the_queues_word_on(void **state)
 	e->nr_words = 2;
 	allow(130);
 	cpu_idle_set(fake_es(1), 130);
-	assert_int_equal(enclave_idle_cpu(e, fake_es(1), SLOT, 0), GHOST_CPU_NONE);
+	assert_int_equal(enclave_idle_cpu(e, fake_es(1), &fake.status[1][SLOT], SLOT, 0),
+			 GHOST_CPU_NONE);
 	e->nr_words = 0;
-	assert_int_equal(enclave_idle_cpu(e, fake_es(1), SLOT, 0), GHOST_CPU_NONE);
+	assert_int_equal(enclave_idle_cpu(e, fake_es(1), &fake.status[1][SLOT], SLOT, 0),
+			 GHOST_CPU_NONE);
 }
 
 /* --- every interleaving -------------------------------------------------------------------- */
@@ -353,13 +368,13 @@ static void cpu0_goes_idle(void)
 static void message_for_cpu0(void)
 {
 	port_fetch_add(&fake.page[1][0].agent_seq, 1);
-	agent_wake(e, &task, SLOT, 3);
+	agent_wake(e, &task, &fake.status[1][SLOT], SLOT, 3);
 }
 
 static void message_on_cpu0(void)
 {
 	port_fetch_add(&fake.page[1][0].agent_seq, 1);
-	agent_wake(e, &task, SLOT, 0);
+	agent_wake(e, &task, &fake.status[1][SLOT], SLOT, 0);
 }
 
 static void ping_cpu0(void)
@@ -425,7 +440,7 @@ static void message_for_busy_cpu1(void)
 	struct core_task other = { .enclave = 1, .queue = 1 };
 
 	port_fetch_add(&fake.page[1][1].agent_seq, 1);
-	agent_wake(e, &other, SLOT, 1);
+	agent_wake(e, &other, &fake.status[1][SLOT], SLOT, 1);
 }
 
 static void check_helper(void)
@@ -459,7 +474,8 @@ int main(void)
 		T(test_agent_of_the_idle_cpu_where_it_happened_needs_no_kick),
 		T(test_agent_of_a_busy_cpu_gets_help_from_an_idle_one),
 		T(test_agent_help_comes_from_a_cpu_where_the_thread_may_run),
-		T(test_agent_help_is_looked_for_twice_per_word),
+		T(test_agent_help_is_found_behind_idle_cpus_that_may_not_run_it),
+		T(test_agent_help_is_not_asked_of_a_cpu_the_kernel_refuses),
 		T(test_agent_of_a_busy_cpu_in_a_busy_enclave_is_left_alone),
 		T(test_agent_help_is_looked_for_from_the_queues_word_on),
 		T(test_agent_no_schedule_loses_a_message_to_a_cpu_going_idle),

@@ -353,7 +353,7 @@ static void check_names(const char *(*name)(__u32), __u32 nr)
 static void test_enclave_every_state_reason_and_counter_has_a_name(void **state)
 {
 	check_names(ghost_enclave_state_name, GHOST_ENCLAVE_DYING + 1);
-	check_names(ghost_lost_reason_name, GHOST_LOST_STALL + 1);
+	check_names(ghost_lost_reason_name, GHOST_LOST_CPU + 1);
 	check_names(ghost_txn_state_name, GHOST_TXN_NR_STATES);
 	check_names(ghost_counter_name, GHOST_NR_KICKS + 1);
 	assert_string_equal(ghost_enclave_state_name(GHOST_ENCLAVE_ONLINE), "online");

@@ -106,6 +106,7 @@ static const struct field fields[] = {
 	N(GHOST_LOST_NONE),
 	N(GHOST_LOST_AGENT_EXIT),
 	N(GHOST_LOST_STALL),
+	N(GHOST_LOST_CPU),
 	S(struct ghost_enclave_status),
 	F(struct ghost_enclave_status, word),
 	F(struct ghost_enclave_status, abi),

@@ -202,6 +202,16 @@ succeeds 'agents with nothing to do for longer than the watchdog allows are left
 	-- "$ghost" run fifo_percpu -- sleep 50
 is 'and nobody is told of anything' "$(cat "$work/out" "$work/err")" ''
 
+if [ -w /sys/devices/system/cpu/cpu1/online ]; then
+	"$ghost" run fifo_percpu -- sh -c 'stress-ng --cpu 3 --timeout 3s -q & sleep 1
+		echo 0 >/sys/devices/system/cpu/cpu1/online; wait; echo done' >"$work/out" 2>"$work/err"
+	is 'a run that loses a CPU goes on' $? 0
+	echo 1 >/sys/devices/system/cpu/cpu1/online
+	is 'to the end of its command' "$(cat "$work/out")" "done"
+	contains 'CPU 1 of the enclave went offline' 'and tells why its policy no longer decides' "$(cat "$work/err")"
+	clean 'and leaves nothing'
+fi
+
 setsid "$ghost" run fifo_percpu -- sh -c 'setsid sleep 1000 & echo $!' >"$work/out" 2>"$work/err"
 daemon=$(cat "$work/out")
 await 10 is_fair "$daemon"

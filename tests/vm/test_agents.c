@@ -358,6 +358,42 @@ static void test_agents_start_well_in_memory_that_was_garbage(void **state)
 	assert_fallback_runs(GHOST_ENCLAVE_IDLE);
 }
 
+static uint64_t now_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+/* Computes for 50 ms as a thread of our class that belongs to no enclave; how long did it take? */
+static void *stranger(void *arg)
+{
+	const struct sched_param param = { 0 };
+	cpu_set_t one;
+	uint64_t began;
+
+	CPU_ZERO(&one);
+	CPU_SET(sysconf(_SC_NPROCESSORS_ONLN) - 1, &one);
+	if (sched_setaffinity(0, sizeof(one), &one) || sched_setscheduler(0, 7, &param))
+		return (void *)~0ul;
+	began = now_ns(CLOCK_MONOTONIC);
+	while (now_ns(CLOCK_THREAD_CPUTIME_ID) < 50000000)
+		;
+	return (void *)((now_ns(CLOCK_MONOTONIC) - began) / 1000000);
+}
+
+/* Its slice ends, nobody else is there: its CPU must not go to sleep over it. */
+static void test_a_stranger_alone_on_its_cpu_goes_on_after_its_slice(void **state)
+{
+	pthread_t thread;
+	void *took_ms;
+
+	assert_int_equal(pthread_create(&thread, NULL, stranger, NULL), 0);
+	assert_int_equal(pthread_join(thread, &took_ms), 0);
+	assert_in_range((uintptr_t)took_ms, 1, 5000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -372,6 +408,7 @@ int main(void)
 		cmocka_unit_test(test_threads_whose_wakeups_found_no_room_are_run_all_the_same),
 		cmocka_unit_test(test_garbage_in_shared_memory_stops_no_thread),
 		cmocka_unit_test(test_agents_start_well_in_memory_that_was_garbage),
+		cmocka_unit_test(test_a_stranger_alone_on_its_cpu_goes_on_after_its_slice),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Enclaves as a whole: their life, the loss of their agents, and the heartbeat
+ * that looks after all of them.
+ * In: requests, deaths of agents, time. Out: threads in the hands of agents or
+ * of the fallback. Called by ctl.h and by the ops.
+ */
+#ifndef GHOST_CORE_ENCLAVE_H
+#define GHOST_CORE_ENCLAVE_H
+
+#include "core/agent.h"
+#include "core/event.h"
+
+#define E_NOENT 2
+#define E_AGAIN 11
+#define E_BUSY 16
+#define E_EXIST 17
+#define E_INVAL 22
+
+/*
+ * Often enough that no thread waits noticeably for a lost race, seldom enough
+ * to cost nothing. A parked agent counts as a waiting thread for the kernel's
+ * watchdog (30 s at most): it is run at least once per AGENT_IDLE_BEATS.
+ */
+#define HEARTBEAT_NS (50 * 1000 * 1000ull)
+#define AGENT_IDLE_BEATS 20
+/* Slots looked at per heartbeat: each within 6.4 s at the latest. */
+#define SLOT_SCAN(used) (512 + (used) / 128)
+
+/* --- agents decide, or do not any more ------------------------------------------ */
+
+/* Make every CPU of @enclave look for work, even a busy one if @preempt. */
+static void enclave_kick(__u32 enclave, int preempt)
+{
+	const struct core_cpu *c;
+	__u32 cpu;
+
+	port_for(cpu, 0, port_nr_cpus()) {
+		c = port_cpu(cpu);
+		if (!c || c->enclave != enclave)
+			continue;
+		if (preempt)
+			port_preempt(cpu);
+		else
+			port_kick(cpu);
+	}
+}
+
+/*
+ * The agents of @enclave do not decide any more: the caller has just stored
+ * @state in its private record. What waits in custody is enqueued anew and then
+ * belongs to the fallback; parked agents are let go so that their process can
+ * notice.
+ */
+static void enclave_fall_back(__u32 enclave, struct ghost_enclave_status *es, __u32 state,
+			      int preempt)
+{
+	es->state = state;
+	port_reenqueue(enclave, PORT_CUSTODY);
+	enclave_kick(enclave, preempt);
+}
+
+/* The agents of @enclave failed. */
+static void enclave_lose(__u32 enclave, __u32 reason, __u32 arg)
+{
+	struct core_enclave *e = port_enclave(enclave);
+	struct ghost_enclave_status *es = port_enclave_status(enclave);
+
+	if (!e || !es)
+		return;
+	if (port_cmpxchg(&e->state, GHOST_ENCLAVE_ONLINE, GHOST_ENCLAVE_LOST) !=
+	    GHOST_ENCLAVE_ONLINE)
+		return;
+	es->lost_reason = reason;
+	es->lost_arg = arg;
+	enclave_fall_back(enclave, es, GHOST_ENCLAVE_LOST, 0);
+}
+
+/*
+ * @cpu went offline. Its agent cannot be where it decides; the kernel lets it
+ * run elsewhere. So there is none for that CPU, and the enclave's agents are
+ * not complete.
+ */
+static void enclave_cpu_offline(__u32 cpu)
+{
+	const struct core_cpu *c = port_cpu(cpu);
+	struct ghost_enclave_status *es;
+
+	if (!c || !c->enclave)
+		return;
+	es = port_enclave_status(c->enclave);
+	if (es)
+		cpu_idle_take(es, cpu);
+	enclave_lose(c->enclave, GHOST_LOST_CPU, cpu);
+}
+
+static int enclave_agents_online(__u32 id)
+{
+	struct core_enclave *e = port_enclave(id);
+	struct ghost_enclave_status *es = port_enclave_status(id);
+	__u32 state;
+
+	if (!e || !es || !id || e->state == GHOST_ENCLAVE_FREE)
+		return -E_NOENT;
+	state = port_load_acquire(&e->state);
+	if (state == GHOST_ENCLAVE_DYING || state == GHOST_ENCLAVE_ONLINE)
+		return -E_BUSY;
+	if (port_load_acquire(&e->nr_agents) != e->nr_cpus)
+		return -E_AGAIN;
+	es->lost_reason = GHOST_LOST_NONE;
+	if (port_cmpxchg(&e->state, state, GHOST_ENCLAVE_ONLINE) != state)
+		return -E_BUSY;
+	es->state = GHOST_ENCLAVE_ONLINE;
+	/* One that died in between found nothing to lose. */
+	if (port_load_acquire(&e->nr_agents) != e->nr_cpus) {
+		enclave_lose(id, GHOST_LOST_AGENT_EXIT, 0);
+		return -E_AGAIN;
+	}
+	/* Those waiting for the fallback meet an agent instead. */
+	port_reenqueue(id, PORT_FALLBACK);
+	enclave_kick(id, 0);
+	return 0;
+}
+
+/* Agents that end on purpose say so: the fallback takes over and no reason is recorded. */
+static int enclave_agents_offline(__u32 id)
+{
+	struct core_enclave *e = port_enclave(id);
+	struct ghost_enclave_status *es = port_enclave_status(id);
+
+	if (!e || !es || !id || e->state == GHOST_ENCLAVE_FREE)
+		return -E_NOENT;
+	if (port_cmpxchg(&e->state, GHOST_ENCLAVE_ONLINE, GHOST_ENCLAVE_IDLE) !=
+	    GHOST_ENCLAVE_ONLINE)
+		return -E_BUSY;
+	/* A parked agent notices when it runs, and a slice may be long. */
+	enclave_fall_back(id, es, GHOST_ENCLAVE_IDLE, 1);
+	return 0;
+}
+
+/* --- life ------------------------------------------------------------------------- */
+
+/* Give the CPUs of @id back; those another enclave owns are left alone. */
+static void enclave_release_cpus(__u32 id)
+{
+	struct ghost_cpu *page;
+	struct core_cpu *c;
+	__u32 cpu;
+
+	port_for(cpu, 0, port_nr_cpus()) {
+		c = port_cpu(cpu);
+		if (!c || c->enclave != id)
+			continue;
+		page = port_cpu_page(id, cpu);
+		if (page)
+			page->owned = 0;
+		c->enclave = 0;
+	}
+}
+
+/* Take the CPUs that @e asks for; all that are free, if not all are. */
+static int enclave_take_cpus(struct core_enclave *e, __u32 id)
+{
+	struct ghost_cpu *page;
+	struct core_cpu *c;
+	int ret = 0;
+	__u32 cpu;
+
+	port_for(cpu, 0, port_nr_cpus()) {
+		c = port_cpu(cpu);
+		if (!c || !cpu_in(e->cpus, cpu))
+			continue;
+		if (port_cmpxchg(&c->enclave, 0, id) != 0) {
+			ret = -E_BUSY;
+			break;
+		}
+		c->agent_tid = 0;
+		c->agent_seen = 0;
+		c->place = CORE_PLACE_NONE;
+		c->yielded = 0;
+		e->nr_words = cpu / 64 + 1;
+		page = port_cpu_page(id, cpu);
+		if (page)
+			page->owned = 1;
+		e->nr_cpus++;
+	}
+	return ret;
+}
+
+static int enclave_create(const struct ghost_ctl *ctl)
+{
+	struct ghost_enclave_status *es;
+	struct core_slots *s = port_slots();
+	struct core_enclave *e;
+	__u32 id = ctl->enclave;
+	int ret, i;
+
+	if (!id || id >= GHOST_ENCLAVES_MAX)
+		return -E_INVAL;
+	e = port_enclave(id);
+	es = port_enclave_status(id);
+	if (!e || !es || !s)
+		return -E_INVAL;
+	if (e->state != GHOST_ENCLAVE_FREE)
+		return -E_EXIST;
+	e->nr_cpus = 0;
+	e->nr_agents = 0;
+	e->next_cpu = 0;
+	e->stall_ns = ctl->stall_ns;
+	for (i = 0; i < GHOST_CPU_WORDS; i++)
+		e->cpus[i] = ctl->cpus[i];
+	ret = enclave_take_cpus(e, id);
+	if (!ret && !e->nr_cpus)
+		ret = -E_INVAL;
+	if (ret) {
+		enclave_release_cpus(id);
+		return ret;
+	}
+	es->abi = GHOST_ABI_VERSION;
+	es->id = id;
+	es->capacity = s->capacity;
+	es->nr_cpus = e->nr_cpus;
+	es->nr_tasks = 0;
+	es->lost_reason = GHOST_LOST_NONE;
+	es->state = GHOST_ENCLAVE_IDLE;
+	port_store_release(&e->state, GHOST_ENCLAVE_IDLE);
+	return 0;
+}
+
+static int enclave_destroy(__u32 id)
+{
+	struct core_enclave *e = port_enclave(id);
+	struct ghost_enclave_status *es = port_enclave_status(id);
+
+	if (!e || !es || !id || e->state == GHOST_ENCLAVE_FREE)
+		return -E_NOENT;
+	port_store_release(&e->state, GHOST_ENCLAVE_DYING);
+	enclave_fall_back(id, es, GHOST_ENCLAVE_DYING, 0);
+	return 0;
+}
+
+static int enclave_free(__u32 id)
+{
+	struct core_enclave *e = port_enclave(id);
+	struct ghost_enclave_status *es = port_enclave_status(id);
+
+	if (!e || !es || !id || e->state == GHOST_ENCLAVE_FREE)
+		return -E_NOENT;
+	if (e->state != GHOST_ENCLAVE_DYING || es->nr_tasks || e->nr_agents)
+		return -E_BUSY;
+	enclave_release_cpus(id);
+	es->state = GHOST_ENCLAVE_FREE;
+	port_store_release(&e->state, GHOST_ENCLAVE_FREE);
+	return 0;
+}
+
+/* --- heartbeat --------------------------------------------------------------------- */
+
+/* A CPU whose agent has been waiting for long: let it run, whatever runs there. */
+static void heartbeat_cpu(__u32 cpu)
+{
+	struct core_cpu *c = port_cpu(cpu);
+	struct ghost_enclave_status *es;
+
+	if (!c || !c->enclave || !c->agent_tid || c->place == CORE_PLACE_NONE)
+		return;
+	if (c->beat_yields != c->nr_yields) {
+		c->beat_yields = c->nr_yields;
+		c->beats = 0;
+		return;
+	}
+	if (++c->beats < AGENT_IDLE_BEATS)
+		return;
+	c->beats = 0;
+	es = port_enclave_status(c->enclave);
+	if (!es)
+		return;
+	agent_advance(c->enclave, cpu, 0);
+	if (cpu_idle_take(es, cpu)) {
+		port_kick(cpu);
+	} else {
+		c->kicked = 1;
+		port_preempt(cpu);
+	}
+}
+
+/* Whatever a race left behind in an enclave without agents. */
+static void heartbeat_enclave(__u32 enclave)
+{
+	const struct core_enclave *e = port_enclave(enclave);
+
+	if (!e || e->state == GHOST_ENCLAVE_FREE || e->state == GHOST_ENCLAVE_ONLINE)
+		return;
+	if (port_waiting(enclave, PORT_CUSTODY))
+		port_reenqueue(enclave, PORT_CUSTODY);
+	if (port_waiting(enclave, PORT_FALLBACK))
+		enclave_kick(enclave, 0);
+}
+
+/*
+ * Has a runnable thread waited too long? Then its agents are not worth their
+ * enclave. Also the name, which exec changes without telling anyone.
+ */
+static void heartbeat_slot(__u32 slot, __u64 now)
+{
+	const struct core_task *t = port_task(slot);
+	const struct core_enclave *e;
+	struct ghost_status *st;
+
+	if (!t || t->state == CORE_TASK_ABSENT)
+		return;
+	st = port_status(t->enclave, slot);
+	if (st)
+		port_task_name(slot, st);
+	if (t->state != CORE_TASK_CUSTODY)
+		return;
+	e = port_enclave(t->enclave);
+	if (e && e->stall_ns && now > t->custody_ns && now - t->custody_ns > e->stall_ns)
+		enclave_lose(t->enclave, GHOST_LOST_STALL, t->tid);
+}
+
+/* Every HEARTBEAT_NS. */
+static void enclave_heartbeat(void)
+{
+	struct core_slots *s = port_slots();
+	__u64 now = port_now_ns();
+	__u32 i, slot, nr;
+
+	port_for(i, 0, port_nr_cpus())
+		heartbeat_cpu(i);
+	port_for(i, 1, GHOST_ENCLAVES_MAX)
+		heartbeat_enclave(i);
+	if (!s)
+		return;
+	slot = s->scan;
+	nr = SLOT_SCAN(s->used);
+	port_for(i, 0, nr) {
+		if (slot >= s->used)
+			slot = 0;
+		heartbeat_slot(slot, now);
+		slot++;
+		/* A table smaller than the window is looked at once, not twice. */
+		if (i + 1 >= s->used)
+			break;
+	}
+	s->scan = slot;
+}
+
+#endif
