@@ -65,8 +65,8 @@ BEGIN {
 	sys["policy"] = "^(assert|errno|inttypes|limits|stdbool|stddef|stdint|string)\\.h$|^linux/types\\.h$|^(sys/queue|bsd/sys/tree)\\.h$"
 	may["kpolicy"] = "^abi/|^core/kpolicy\\.h$"
 	sys["kpolicy"] = "^linux/types\\.h$"
-	may["sim"] = "^(abi|core|sim)/|^libghost/backend\\.h$|^policies/policies\\.h$"
-	may["cli"] = "^(abi|libghost|cli)/|^policies/policies\\.h$"
+	may["sim"] = "^(abi|core|sim)/|^libghost/(agent|backend|enclave|policy|topo)\\.h$|^policies/policies\\.h$"
+	may["cli"] = "^(abi|libghost|cli)/|^policies/policies\\.h$|^sim/(sim|fuzz|explore|record|trace|timeline)\\.h$"
 	may["vm"] = "^(abi|vm)/"
 	may["bench"] = "^(abi|libghost|bench)/"
 	may["bench.bpf"] = "^(abi|bench)/|^bpf/kernel\\.bpf\\.h$"
@@ -119,8 +119,8 @@ FNR == 1 {
 	if (kind in sys && what !~ sys[kind]) refuse(kind " may not include <" what ">")
 	if (what ~ /^bpf\// && room ~ /^(libghost|cli|sim)$/ && FILENAME != "libghost/backend_bpf.c")
 		refuse("libbpf belongs to libghost/backend_bpf.c")
-	if (what ~ /^hwloc/ && room ~ /^(libghost|cli|sim|policies)$/ && FILENAME != "libghost/topo.c")
-		refuse("hwloc belongs to libghost/topo.c")
+	if (what ~ /^hwloc/ && room ~ /^(libghost|cli|sim|policies)$/ && FILENAME !~ /^(libghost\/topo|sim\/topology)\.c$/)
+		refuse("hwloc belongs to libghost/topo.c and sim/topology.c")
 	if (room == "sim" && what ~ /^(pthread|threads|time|sys\/time|sys\/random)\.h$/)
 		refuse("the simulator has no clock, threads or chance but its own")
 }
