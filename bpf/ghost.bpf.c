@@ -208,7 +208,8 @@ static __always_inline void enqueue_agent(struct task_struct *p, u32 enclave, u3
 				   K_ENUM(scx_enq_flags, SCX_ENQ_HEAD));
 		break;
 	}
-	scx_bpf_kick_cpu(cpu, 0);
+	/* Where it is, which is not its CPU only if that one went offline. */
+	scx_bpf_kick_cpu(scx_bpf_task_cpu(p), 0);
 }
 
 SEC("struct_ops/enqueue")
