@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The laws: what must be true whatever happens.
+ * In: what the kernel of the machine does, as it does it. Out: the first law
+ * that is broken, by machine_break(). Called by kernel.c and machine.c.
+ *
+ * The laws know what each event must make from the machine's own view of each
+ * thread; they do not ask core/, which is what they judge.
+ */
+#ifndef GHOST_SIM_LAW_H
+#define GHOST_SIM_LAW_H
+
+#include "sim/machine.h"
+
+/* Around one event of one thread; all values but @type and @numbers from before it. */
+struct law_told {
+	struct thread *t;
+	struct ghost_cpu *page; /* of the queue that gets its messages */
+	uint32_t slot;
+	uint32_t head;
+	uint32_t overflow;
+	uint32_t agent_seq;
+	uint32_t seq;
+	uint32_t type;	  /* the message that it must make; 0: none */
+	uint32_t numbers; /* by which the thread's number must advance */
+	bool waits;	  /* it came to wait for a commit */
+};
+
+/* A CPU looked for work; as before it did. */
+struct law_dispatch {
+	struct ghost_txn txn;
+	uint32_t agent_seq;
+	uint32_t state;	 /* the final one that was counted */
+	uint32_t told;	 /* the one that is in the transaction now */
+	uint32_t finals; /* how many were counted */
+};
+
+int law_new(struct machine *m);
+void law_free(struct machine *m);
+
+/* Somebody wrote to a queue's tail: what was read cannot be told from it any more. */
+void law_blind(struct machine *m);
+
+/* An agent was made to hang: its enclave may be taken from it. */
+void law_excuse(struct machine *m);
+
+void law_joined(struct machine *m, struct thread *t, uint32_t slot);
+void law_told(struct machine *m, const struct law_told *told);
+void law_runs(struct machine *m, const struct thread *t, uint32_t cpu);
+void law_dispatched(struct machine *m, uint32_t cpu, const struct law_dispatch *d);
+
+/* After each event: everything that can be seen from outside. */
+void law_check(struct machine *m);
+
+/* How often each law was held against something: a law that never was proves nothing. */
+struct law_counts {
+	uint64_t events;    /* messages or overflows counted one by one */
+	uint64_t orders;    /* messages compared with the one before */
+	uint64_t commits;   /* commits that had to be fresh */
+	uint64_t finals;    /* transactions that ended */
+	uint64_t places;    /* threads looked for */
+	uint64_t runs;	    /* threads on CPUs that must be allowed */
+	uint64_t idles;	    /* idle CPUs that must not have news */
+	uint64_t fallbacks; /* threads of enclaves without agents */
+};
+const struct law_counts *law_counts(const struct machine *m);
+
+#endif
