@@ -27,15 +27,19 @@ static void cpu_idle_set(struct ghost_enclave_status *e, __u32 cpu)
 	port_fetch_or64(&e->idle[(cpu / 64) % GHOST_CPU_WORDS], 1ull << (cpu % 64));
 }
 
+/* The plain look keeps the cache line shared in the usual case of a busy CPU. */
+static int cpu_is_idle(struct ghost_enclave_status *e, __u32 cpu)
+{
+	return *(volatile __u64 *)&e->idle[(cpu / 64) % GHOST_CPU_WORDS] >> (cpu % 64) & 1;
+}
+
 static int cpu_idle_take(struct ghost_enclave_status *e, __u32 cpu)
 {
-	__u64 *word = &e->idle[(cpu / 64) % GHOST_CPU_WORDS];
 	__u64 bit = 1ull << (cpu % 64);
 
-	/* The plain look keeps the cache line shared in the usual case of a busy CPU. */
-	if (!(*(volatile __u64 *)word & bit))
+	if (!cpu_is_idle(e, cpu))
 		return 0;
-	return !!(port_fetch_and64(word, ~bit) & bit);
+	return !!(port_fetch_and64(&e->idle[(cpu / 64) % GHOST_CPU_WORDS], ~bit) & bit);
 }
 
 /* Does @cpu's agent have something it has not seen? */
@@ -79,9 +83,9 @@ static void agent_ping(__u32 enclave, __u32 cpu)
 
 /*
  * An idle CPU of the enclave on which the thread in @slot may run, taken from
- * the idle set; or GHOST_CPU_NONE. Starts at the word of @near. The mask in
- * @st finds it at once, however many others idle; what it does not tell
- * (migration disabled) is asked of the kernel once per word.
+ * the idle set; or GHOST_CPU_NONE. @near itself if it can be, then from its
+ * word on. The mask in @st finds one at once, however many others idle; what it
+ * does not tell (migration disabled: then only @near is left) the kernel does.
  */
 static __u32 enclave_idle_cpu(const struct core_enclave *e, struct ghost_enclave_status *es,
 			      const struct ghost_status *st, __u32 slot, __u32 near)
@@ -89,6 +93,8 @@ static __u32 enclave_idle_cpu(const struct core_enclave *e, struct ghost_enclave
 	__u32 i, w, cpu, nr = e->nr_words;
 	__u64 word;
 
+	if (cpu_is_idle(es, near) && port_task_allowed(slot, near) && cpu_idle_take(es, near))
+		return near;
 	for (i = 0; i < GHOST_CPU_WORDS; i++) {
 		if (i >= nr)
 			break;

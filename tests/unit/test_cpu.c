@@ -692,6 +692,19 @@ static void test_cpu_idle_one_that_may_run_it_comes_for_a_fallback_thread(void *
 	assert_int_equal(fake_es(1)->idle[0], 1 << 2);
 }
 
+/* It has migration disabled: the mask names idle CPUs that the kernel refuses. */
+static void test_cpu_of_a_fallback_thread_that_may_not_leave_it_comes_itself(void **state)
+{
+	__u32 slot = fallback_thread();
+
+	for (__u32 cpu = 0; cpu < 4; cpu++)
+		cpu_idle_set(fake_es(1), cpu);
+	fake.th[slot].cpus[0] = 1 << 2;
+	event_fallback_wake(slot, 2);
+	assert_int_equal(fake.kicks[2], 1);
+	assert_int_equal(fake_es(1)->idle[0], 0xb);
+}
+
 static void test_cpu_nobody_comes_for_a_fallback_thread_that_nobody_idle_may_run(void **state)
 {
 	__u32 slot = fallback_thread();
@@ -916,6 +929,7 @@ int main(void)
 		T(test_cpu_that_runs_something_is_not_idle_any_more),
 		T(test_cpu_is_said_to_be_kicked_once_and_only_if_it_was),
 		T(test_cpu_idle_one_that_may_run_it_comes_for_a_fallback_thread),
+		T(test_cpu_of_a_fallback_thread_that_may_not_leave_it_comes_itself),
 		T(test_cpu_nobody_comes_for_a_fallback_thread_that_nobody_idle_may_run),
 		T(test_cpu_takes_an_agent_with_a_clean_record),
 		T(test_cpu_refuses_who_may_not_be_its_agent),
