@@ -62,7 +62,8 @@ void fuzz_draw(struct fuzz_case *ret, uint64_t seed, const char *policy, uint32_
 	}
 	/* Long enough never to be the policy's fault with these slices and threads. */
 	c.stall_ns = random_below(&r, 4) ? 0 : 2000000000;
-	c.duration_ns = 1000000 + random_below(&r, 60000000);
+	/* Calm work takes long to make as many events as lively work. */
+	c.duration_ns = 1000000 + random_below(&r, random_below(&r, 3) ? 60000000 : 1000000000);
 	c.nr_work = 1 + random_below(&r, 2);
 	for (uint32_t i = 0; i < c.nr_work; i++) {
 		snprintf(c.work[i].kind, sizeof(c.work[i].kind), "%s",

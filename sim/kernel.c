@@ -369,7 +369,9 @@ static void enqueue(struct machine *m, struct thread *t, enum thread_place from,
 		fair_enqueue(m, t);
 		return;
 	}
-	if (t->cpu >= m->nr_cpus || !m->cpu[t->cpu].online || !thread_on(m, t, t->cpu)) {
+	/* Not by put_back(): it comes back where it ran, whatever it may do from now on. */
+	if (!(from == PLACE_RUNS && cause == EVENT_CLASS) &&
+	    (t->cpu >= m->nr_cpus || !m->cpu[t->cpu].online || !thread_on(m, t, t->cpu))) {
 		uint32_t cpu = allowed_cpu(m, t);
 
 		if (cpu != GHOST_CPU_NONE)
@@ -501,16 +503,29 @@ static void thread_free(struct machine *m, struct thread *t)
 	m->free_threads = t;
 }
 
-/* ops.enable: who is it to us? */
-static void enable(struct machine *m, struct thread *t, uint64_t parent_who, bool runnable)
+/* What ops.set_weight is told of a nice value: the kernel's weights, as cgroups count (100 is 0). */
+static uint32_t weight_of(int nice)
+{
+	static const uint32_t weights[40] = {
+		88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916,
+		9548,  7620,  6100,  4904,  3906,  3121,  2501,	 1991,	1586,  1277,
+		1024,  820,   655,   526,   423,   335,	  272,	 215,	172,   137,
+		110,   87,    70,    56,    45,	   36,	  29,	 23,	18,    15,
+	};
+
+	return (weights[(nice + 20) % 40] * 100 + 512) / 1024;
+}
+
+/* ops.enable: who is it to us? @parent: forks it now; NULL: it is there and changes class. */
+static void enable(struct machine *m, struct thread *t, const struct thread *parent, bool runnable)
 {
 	uint64_t who = m->joining[t->tid];
 	struct ghost_status *st;
 	uint32_t slot, enclave;
 
 	m->joining[t->tid] = 0;
-	if (!who && who_kind(parent_who) == WHO_MEMBER)
-		who = parent_who;
+	if (!who && parent && is_member(parent))
+		who = parent->who;
 	enclave = who_enclave(who);
 	t->who = 0;
 	if (who_kind(who) == WHO_AGENT) {
@@ -526,10 +541,12 @@ static void enable(struct machine *m, struct thread *t, uint64_t parent_who, boo
 	if (!st)
 		return;
 	st->tgid = t->tid;
+	st->parent_tid = parent ? parent->tid : 0;
 	st->nice = t->nice;
+	st->weight = weight_of(t->nice);
 	memcpy(st->cpus, m->masks[t->mask].cpus.word, sizeof(st->cpus));
-	port_task_name(slot, st);
 	m->refs[slot] = t;
+	port_task_name(slot, st);
 	t->who = WHO(WHO_MEMBER, enclave, slot);
 	t->told = false;
 	t->nr_events = 0;
@@ -576,7 +593,7 @@ struct thread *thread_fork(struct machine *m, const struct behaviour *b, void *d
 	t->cpu = parent->cpu;
 	t->class_ = parent->class_;
 	if (t->class_ == CLASS_EXT)
-		enable(m, t, parent->who, true);
+		enable(m, t, parent, true);
 	t->woke = true;
 	machine_trace(m, TRACE_WAKE, t->cpu, t, t->cpu);
 	charge(m, cost(m)->wakeup_ns);
@@ -1001,7 +1018,8 @@ void cpu_run_end(struct machine *m, uint32_t cpu)
 			return;
 		}
 	}
-	if (t->slice_ns)
+	/* A slice that is used up is noticed at the next tick, not before. */
+	if (t->slice_ns || next_tick(cpu, m->now) != m->now)
 		cpu_go_on(m, cpu);
 	else
 		cpu_schedule(m, cpu);
@@ -1039,7 +1057,16 @@ static void put_back(struct machine *m, struct thread *t, enum thread_place from
 	if (thread_on(m, t, cpu) && c->online)
 		return;
 	account(m, c);
-	cpu_put(m, cpu, STOP_MOVED, slice_cause(cpu));
+	/*
+	 * The stopper thread takes the CPU from it. One that was committed comes
+	 * back to us by that, and only then is it moved, as one that waits (7.3).
+	 */
+	if (t->immed && t->slice_ns && c->online) {
+		cpu_put(m, cpu, STOP_MOVED, EVENT_CLASS);
+		put_back(m, t, take_out(m, t));
+	} else {
+		cpu_put(m, cpu, STOP_MOVED, slice_cause(cpu));
+	}
 	cpu_resched(m, cpu, 0);
 }
 
@@ -1081,6 +1108,7 @@ void thread_nice(struct machine *m, struct thread *t, int nice)
 
 		st = port_status(who_enclave(t->who), slot_of(t));
 		st->nice = nice;
+		st->weight = weight_of(nice);
 		event_task_priority(slot_of(t));
 		tell_end(m, &told, t->told ? GHOST_MSG_TASK_PRIORITY_CHANGED : 0, t->told, false);
 	}
@@ -1105,7 +1133,7 @@ int thread_set_class(struct machine *m, struct thread *t, enum thread_class clas
 	t->yielded = false;
 	t->slice_ns = SIM_DEFAULT_SLICE_NS;
 	if (class_ == CLASS_EXT)
-		enable(m, t, 0, from != PLACE_ASLEEP);
+		enable(m, t, NULL, from != PLACE_ASLEEP);
 	if (from != PLACE_RUNS) {
 		put_back(m, t, from == PLACE_CUSTODY ? PLACE_FAIR : from);
 		return 0;

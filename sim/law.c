@@ -356,7 +356,7 @@ static void law_fallback(struct machine *m, uint32_t id)
 	if (!first || m->now - se->lost_at <= FALLBACK_GRACE_NS)
 		return;
 	/* One whose way into custody began before and ended after: the next heartbeat sees it. */
-	if (first->stamp <= se->lost_stamp || m->now - first->waits_ns > ARRIVAL_GRACE_NS)
+	if (first->stamp <= se->lost_stamp || m->now - se->lost_at > ARRIVAL_GRACE_NS)
 		machine_break(m, "enclave %u has no agents and thread %u of %u waits for them", id,
 			      first->tid, se->custody.nr);
 }

@@ -38,6 +38,7 @@ struct workload {
 	uint32_t nr_idle;
 
 	uint64_t started, finished, missed, cpu_ns;
+	uint64_t in_time; /* finished before it was told to stop */
 	struct hist latency;
 };
 
@@ -671,6 +672,7 @@ void workload_go(struct workload *w)
 void workload_stop(struct workload *w)
 {
 	w->stopping = true;
+	w->in_time = w->finished;
 	/* Those that sleep leave, too. */
 	for (uint32_t i = 0; i < w->nr; i++) {
 		struct thread *t = thread_by_tid(w->m, w->tids[i]);
@@ -710,7 +712,7 @@ void workload_report(const struct workload *w, struct workload_report *ret)
 					    "requests",
 		.threads = w->nr,
 		.started = w->started,
-		.finished = w->finished,
+		.finished = w->stopping ? w->in_time : w->finished,
 		.missed = w->missed,
 		.cpu_ns = w->cpu_ns,
 		.latency = &w->latency,

@@ -65,8 +65,8 @@ struct workload_report {
 	const char *kind;
 	const char *what; /* what is counted: "requests", "chunks", ... */
 	uint32_t threads;
-	uint64_t started; /* requests that came */
-	uint64_t finished;
+	uint64_t started;	    /* requests that came */
+	uint64_t finished;	    /* until it was told to stop; the latency has the others, too */
 	uint64_t missed;	    /* periodic: deadlines */
 	uint64_t cpu_ns;	    /* asked of CPUs by what was started */
 	const struct hist *latency; /* from the intended arrival to the end, ns; may be empty */
