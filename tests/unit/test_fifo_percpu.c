@@ -208,6 +208,31 @@ static void test_fifo_thread_that_was_pushed_aside_goes_on_first(void **state)
 	assert_int_equal(run_and_block(0), 2);
 }
 
+/* Its slice is counted over the pieces: what is left is asked for, and then the others come. */
+static void test_fifo_thread_pushed_aside_again_and_again_has_one_turn(void **state)
+{
+	const uint64_t slice = 5000000;
+	struct ghost_txn txn;
+
+	start_on(1);
+	for (__u32 s = 1; s <= 3; s++)
+		loop_new(s, 0);
+	txn = go_round(0);
+	assert_int_equal(txn.slot, 1);
+	assert_int_equal(txn.slice_ns, slice);
+	for (uint64_t part = 1; part <= 4; part++) {
+		loop.status[1].runtime_ns = part * 1000000;
+		assert_int_equal(run_and_preempt(0, GHOST_PREEMPT_CLASS), 1);
+		assert_int_equal(loop_wait(0).slice_ns, slice - part * 1000000);
+	}
+	loop.status[1].runtime_ns = slice + 2000000; /* a tick later */
+	assert_int_equal(run_and_preempt(0, GHOST_PREEMPT_CLASS), 2);
+	assert_int_equal(run_and_block(0), 3);
+	/* Its next turn is a whole one. */
+	assert_int_equal(run_and_block(0), 1);
+	assert_int_equal(loop_wait(0).slice_ns, slice);
+}
+
 static void test_fifo_thread_that_left_is_not_picked(void **state)
 {
 	start_on(1);
@@ -500,6 +525,7 @@ int main(void)
 		T(test_fifo_thread_whose_slice_is_used_up_goes_to_the_end),
 		T(test_fifo_thread_that_yields_goes_to_the_end),
 		T(test_fifo_thread_that_was_pushed_aside_goes_on_first),
+		T(test_fifo_thread_pushed_aside_again_and_again_has_one_turn),
 		T(test_fifo_thread_that_left_is_not_picked),
 		T(test_fifo_new_threads_are_spread_over_the_cpus),
 		T(test_fifo_helper_takes_the_threads_of_a_busy_cpu),
