@@ -291,11 +291,15 @@ static void due(struct machine *m, void *arg)
 		machine_post(m, f->began + f->plan->faults[f->next].when_ns, EV_CALL, f->call, 0);
 }
 
-/* Another CPU wakes a thread; not one of this CPU's run queue, which is locked. */
+/*
+ * Another CPU wakes a thread; not one of this CPU's run queue, which is locked.
+ * Best one whose message comes to this CPU's agent all the same.
+ */
 static void interrupt_wake(struct faults *f, uint32_t cpu)
 {
 	struct machine *m = f->m;
 	uint32_t first = random_below(&f->random, m->nr_threads);
+	struct thread *found = NULL;
 
 	for (uint32_t i = 0; i < m->nr_threads && i < 64; i++) {
 		struct thread *t = thread_by_tid(m, (first + i) % m->nr_threads);
@@ -303,10 +307,14 @@ static void interrupt_wake(struct faults *f, uint32_t cpu)
 		if (!t || t->agent || t->place != PLACE_ASLEEP || t->cpu == cpu ||
 		    m->cpu[t->cpu].locked)
 			continue;
-		m->this_cpu = t->cpu;
-		thread_wake(m, t);
-		return;
+		found = t;
+		if (who_kind(t->who) == WHO_MEMBER && m->tasks[who_index(t->who)].queue == cpu)
+			break;
 	}
+	if (!found)
+		return;
+	m->this_cpu = found->cpu;
+	thread_wake(m, found);
 }
 
 /* The thread that is about to be committed changes, under the lock of its own run queue. */

@@ -220,6 +220,7 @@ void cpu_fair_burst(struct machine *m, uint32_t cpu, uint64_t ns)
 	if (!c->online || !ns)
 		return;
 	c->fair_until = (c->fair_until > m->now ? c->fair_until : m->now) + ns;
+	c->fair_ns += ns;
 	m->this_cpu = cpu;
 	cpu_resched(m, cpu, 0);
 }

@@ -9,7 +9,7 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 99
 build=$PWD/build
-cases=${GHOST_CASES:-400}
+cases=${GHOST_CASES:-1500}
 seed=${GHOST_SEED:-1}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
