@@ -36,7 +36,7 @@ struct faults {
 
 static const char *const names[FAULT_NR] = {
 	"crash", "hang", "stop",  "slow",    "garbage", "repeat",  "full",    "fair", "affinity",
-	"nice",	 "kill", "class", "confine", "restart", "destroy", "offline", "ping",
+	"nice",	 "kill", "class", "confine", "restart", "destroy", "offline", "ping", "flood",
 };
 
 const char *fault_name(uint32_t kind)
@@ -116,7 +116,8 @@ static void undo_one(struct faults *f, const struct undo *u)
 			t->unconfine = true;
 		break;
 	case FAULT_CLASS:
-		if (t && t->class_ == CLASS_FAIR && f->m->enclaves[sim_enclave(f->s)].state) {
+		if (t && !t->agent && t->class_ == CLASS_FAIR &&
+		    f->m->enclaves[sim_enclave(f->s)].state) {
 			f->m->joining[t->tid] = WHO(WHO_MEMBER, sim_enclave(f->s), 0);
 			thread_set_class(f->m, t, CLASS_EXT);
 		}
@@ -271,6 +272,10 @@ static void fault_happens(struct faults *f, const struct fault *ft)
 	case FAULT_OFFLINE:
 		if (!cpu_offline(m, ft->what % m->nr_cpus))
 			undo_later(f, FAULT_OFFLINE, ft->what % m->nr_cpus, ft->arg);
+		break;
+	case FAULT_FLOOD:
+		for (int i = 0; t && i < 700; i++)
+			thread_nice(m, t, t->nice ? 0 : 1);
 		break;
 	case FAULT_PING:
 		kernel_agent(m, &(struct ghost_ctl){ .op = GHOST_CTL_AGENT_PING,

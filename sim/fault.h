@@ -31,6 +31,7 @@ enum fault_kind {
 	FAULT_DESTROY, /* the enclave is destroyed, busy as it is */
 	FAULT_OFFLINE, /* a CPU goes offline, back after @arg us */
 	FAULT_PING,    /* somebody pings an agent */
+	FAULT_FLOOD,   /* a thread's nice value changes 700 times: its queue runs full */
 	FAULT_NR,
 };
 

@@ -29,6 +29,18 @@ static void draw_fault(struct fault *ft, struct random *r, uint64_t duration_ns)
 		ft->kind = FAULT_AFFINITY;
 }
 
+/* Some shape with as many CPUs, if that number divides. */
+static void draw_topology(struct fuzz_case *c, struct random *r)
+{
+	uint32_t threads = c->cpus % 2 == 0 ? 1 + random_below(r, 2) : 1, rest = c->cpus / threads;
+	uint32_t nodes = rest % 2 == 0 ? 1 + random_below(r, 2) : 1;
+	uint32_t caches = rest / nodes % 2 == 0 ? 1 + random_below(r, 2) : 1;
+
+	if (random_below(r, 2))
+		snprintf(c->topology, sizeof(c->topology), "package:%u/[numa]/l3:%u/core:%u/pu:%u",
+			 nodes, caches, rest / nodes / caches, threads);
+}
+
 static int by_time(const void *a, const void *b)
 {
 	const struct fault *x = a, *y = b;
@@ -54,6 +66,8 @@ void fuzz_draw(struct fuzz_case *ret, uint64_t seed, const char *policy, uint32_
 	c.slice_ns = random_below(&r, 3) ? 100000 << random_below(&r, 8) : 0;
 	c.cpus = sizes[random_below(&r, sizeof(sizes) / sizeof(sizes[0]))];
 	c.enclave_cpus = random_below(&r, 3) ? c.cpus : 1 + random_below(&r, c.cpus);
+	draw_topology(&c, &r);
+	c.reuse = random_below(&r, 2);
 	c.fine = random_below(&r, 4) != 0;
 	c.window_ns = random_below(&r, 2) ? 1 + random_below(&r, 3000) : 0;
 	if (random_below(&r, 2)) {
@@ -97,6 +111,10 @@ void fuzz_format(const struct fuzz_case *c, char *buf, size_t size)
 	    c->policy, c->cpus, c->enclave_cpus, c->duration_ns, c->max_events);
 	if (c->slice_ns)
 		ADD(" slice=%" PRIu64, c->slice_ns);
+	if (c->topology[0])
+		ADD(" topology=%s", c->topology);
+	if (c->reuse)
+		ADD(" reuse=%u", c->reuse);
 	if (c->fine)
 		ADD(" fine=%u", c->fine);
 	if (c->window_ns)
@@ -162,6 +180,7 @@ static int parse_pair(struct fuzz_case *c, const char *key, const char *value)
 		{ "cpus", NULL, &c->cpus },
 		{ "enclave", NULL, &c->enclave_cpus },
 		{ "fine", NULL, &c->fine },
+		{ "reuse", NULL, &c->reuse },
 		{ "events", NULL, &c->max_events },
 		{ "interrupt", NULL, &c->plan.interrupt_ppm },
 	};
@@ -172,6 +191,11 @@ static int parse_pair(struct fuzz_case *c, const char *key, const char *value)
 		snprintf(c->policy, sizeof(c->policy), "%s", value);
 		return policies_find(c->policy) ? 0 : -EINVAL;
 	}
+	if (!strcmp(key, "topology"))
+		return (size_t)snprintf(c->topology, sizeof(c->topology), "%s", value) <
+				       sizeof(c->topology) ?
+			       0 :
+			       -EINVAL;
 	if (!strcmp(key, "work"))
 		return parse_work(c, value);
 	if (!strcmp(key, "fault"))
@@ -246,16 +270,25 @@ int fuzz_run(const struct fuzz_case *c, struct sim_report *ret, trace_fn trace, 
 		.fair_every_ns = c->fair_every_ns,
 		.fair_for_ns = c->fair_for_ns,
 		.window_ns = c->window_ns,
+		.reuse_tids = c->reuse,
 		.fine = c->fine,
 		.laws = true,
 		.plan = &c->plan,
 		.trace = trace,
 		.trace_arg = trace_arg,
 	};
+	char topology[sizeof(c->topology)];
 	uint64_t params[32];
 	const char *why;
 	struct sim *s;
 	int err;
+
+	snprintf(topology, sizeof(topology), "%s", c->topology);
+	for (char *p = topology; *p; p++)
+		if (*p == '/')
+			*p = ' ';
+	if (topology[0])
+		o.topology = topology;
 
 	for (uint32_t i = 0; o.policy->params && o.policy->params[i].name; i++) {
 		const struct ghost_param *p = &o.policy->params[i];
@@ -363,6 +396,7 @@ static bool smaller_machine(struct shrink *s)
 		struct fuzz_case t = *s->c;
 
 		t.cpus = t.cpus > 4 ? t.cpus / 2 : t.cpus - 1;
+		t.topology[0] = 0;
 		if (t.enclave_cpus > t.cpus)
 			t.enclave_cpus = t.cpus;
 		if (!try_case(s, &t))
@@ -386,6 +420,8 @@ static bool simpler(struct shrink *s)
 		}                                  \
 	} while (0)
 	TRY(t.fair_every_ns, t.fair_every_ns = t.fair_for_ns = 0);
+	TRY(t.topology[0], t.topology[0] = 0);
+	TRY(t.reuse, t.reuse = 0);
 	TRY(t.window_ns, t.window_ns = 0);
 	TRY(t.plan.interrupt_ppm, t.plan.interrupt_ppm = 0);
 	TRY(t.fine, t.fine = 0);

@@ -24,6 +24,8 @@ struct fuzz_case {
 	uint64_t slice_ns; /* of the policy's parameter "slice", where it has one; 0: its default */
 	uint32_t cpus;
 	uint32_t enclave_cpus;
+	char topology[64]; /* with '/' between its levels; "": topology_default(cpus) */
+	uint32_t reuse;	   /* tids */
 	uint32_t fine;
 	uint64_t window_ns;
 	uint64_t fair_every_ns, fair_for_ns;

@@ -453,10 +453,15 @@ static bool grow(struct machine *m)
 	uint32_t size = m->threads_size ? m->threads_size * 2 : 64;
 	struct thread **threads = realloc(m->threads, size * sizeof(struct thread *));
 	uint64_t *joining;
+	uint32_t *free_tids;
 
 	if (!threads)
 		return false;
 	m->threads = threads;
+	free_tids = realloc(m->free_tids, size * sizeof(*free_tids));
+	if (!free_tids)
+		return false;
+	m->free_tids = free_tids;
 	joining = realloc(m->joining, size * sizeof(*joining));
 	if (!joining)
 		return false;
@@ -485,7 +490,14 @@ struct thread *thread_new(struct machine *m, const struct behaviour *b, void *da
 	t->mask = mask;
 	t->queue = NONE16;
 	t->ran_on = NONE16;
-	t->tid = m->nr_threads++;
+	/* The oldest number first, as pids come round. */
+	if (m->opt.reuse_tids && m->nr_free_tids) {
+		t->tid = m->free_tids[0];
+		memmove(m->free_tids, m->free_tids + 1, --m->nr_free_tids * sizeof(uint32_t));
+	} else {
+		t->tid = m->nr_threads++;
+	}
+	t->timer = m->order++; /* a timer of its predecessor never fits */
 	t->place = PLACE_ASLEEP;
 	t->slice_ns = SIM_DEFAULT_SLICE_NS;
 	t->cpu = t->tid % m->nr_cpus;
@@ -499,6 +511,8 @@ struct thread *thread_new(struct machine *m, const struct behaviour *b, void *da
 static void thread_free(struct machine *m, struct thread *t)
 {
 	m->threads[t->tid] = NULL;
+	if (m->opt.reuse_tids)
+		m->free_tids[m->nr_free_tids++] = t->tid;
 	m->nr_live--;
 	t->link.next = (struct node *)m->free_threads;
 	m->free_threads = t;

@@ -297,6 +297,7 @@ void machine_free(struct machine *m)
 	free(m->cpu);
 	free(m->threads);
 	free(m->joining);
+	free(m->free_tids);
 	free(m->masks);
 	free(m->calls);
 	free(m->tasks);

@@ -243,6 +243,7 @@ struct machine_options {
 	const struct profile *profile;
 	uint32_t capacity; /* slots */
 	uint64_t seed;
+	bool reuse_tids; /* numbers of the dead are given again, as pids are */
 	bool fine; /* agents may lose their CPU at every step, not only where they ask the kernel */
 	uint64_t window_ns;	/* longest time from a thread's message to its arrival in custody */
 	uint64_t fair_every_ns; /* mean time between bursts of the fair class per CPU; 0: none */
@@ -276,6 +277,8 @@ struct machine {
 	uint32_t nr_live;
 	uint32_t nr_enclaves; /* ids in use are below this */
 	struct thread *free_threads;
+	uint32_t *free_tids; /* [threads_size] */
+	uint32_t nr_free_tids;
 	uint32_t nr_fair_waiting;
 
 	struct mask *masks;

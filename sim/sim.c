@@ -268,6 +268,7 @@ int sim_new(struct sim **ret, const struct sim_options *opt, const char **why)
 		.capacity = opt->capacity ?: capacity_for(opt),
 		.seed = opt->seed,
 		.fine = opt->fine,
+		.reuse_tids = opt->reuse_tids,
 		.window_ns = opt->window_ns,
 		.fair_every_ns = opt->fair_every_ns,
 		.fair_for_ns = opt->fair_for_ns,
@@ -323,9 +324,6 @@ void sim_report(struct sim *s, struct sim_report *ret)
 		.nr_fallbacks = s->nr_fallbacks,
 		.nr_agents_lost = s->nr_agents_lost,
 		.end_ns = s->m->now,
-		.memory = sizeof(struct thread) + sizeof(struct core_task) +
-			  sizeof(struct ghost_status) + sizeof(struct thread *) * 2 +
-			  sizeof(uint64_t),
 	};
 
 	for (uint32_t i = 0; i < r.nr_work; i++) {

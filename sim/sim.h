@@ -40,6 +40,7 @@ struct sim_options {
 	uint64_t stall_ns;		     /* of the enclave; 0: the default */
 	uint64_t fair_every_ns, fair_for_ns; /* load of the fair class, per CPU; 0: none */
 	uint64_t window_ns;
+	bool reuse_tids;
 	bool fine;
 	bool laws;		       /* check them at every step */
 	const struct fault_plan *plan; /* what goes wrong; NULL: nothing */
@@ -68,7 +69,6 @@ struct sim_report {
 	uint32_t nr_agents_lost; /* times the enclave lost its agents */
 	struct law_counts laws;
 	uint64_t end_ns;  /* virtual time when all was over */
-	size_t memory;	  /* bytes of the machine for threads, per thread */
 	char broken[256]; /* the law that was broken; "" if none */
 };
 

@@ -55,6 +55,14 @@ struct job {
 	uint32_t tokens;
 };
 
+/* The thread that was made as the @index-th, or NULL: its number may be another's by now. */
+static struct thread *thread_of(const struct workload *w, uint32_t index)
+{
+	struct thread *t = thread_by_tid(w->m, w->tids[index]);
+
+	return t && t->data && !t->agent && ((struct job *)t->data)->w == w ? t : NULL;
+}
+
 static struct action run(uint64_t ns)
 {
 	return (struct action){ .act = ACT_RUN, .ns = ns ? ns : 1 };
@@ -256,7 +264,7 @@ static void client_gone(struct machine *m, struct thread *t)
 		if (w->queue[i % w->size].client == t)
 			w->queue[i % w->size].client = NULL;
 	for (uint32_t i = 0; !m->stop && i < w->nr; i++) {
-		struct thread *other = thread_by_tid(m, w->tids[i]);
+		struct thread *other = thread_of(w, i);
 		struct job *j = other ? other->data : NULL;
 
 		if (j && j->request.client == t)
@@ -344,7 +352,7 @@ static void stage_gone(struct machine *m, struct thread *t)
 	struct workload *w = ((struct job *)t->data)->w;
 
 	for (uint32_t i = 0; !m->stop && i < w->nr; i++) {
-		struct thread *other = thread_by_tid(m, w->tids[i]);
+		struct thread *other = thread_of(w, i);
 
 		if (other && ((struct job *)other->data)->partner == t)
 			((struct job *)other->data)->partner = NULL;
@@ -660,7 +668,7 @@ void workload_go(struct workload *w)
 	w->going = true;
 	/* All take their first step: workers find nothing to do and wait. */
 	for (uint32_t i = 0; i < w->nr; i++) {
-		struct thread *t = thread_by_tid(w->m, w->tids[i]);
+		struct thread *t = thread_of(w, i);
 
 		if (t)
 			thread_wake(w->m, t);
@@ -675,7 +683,7 @@ void workload_stop(struct workload *w)
 	w->in_time = w->finished;
 	/* Those that sleep leave, too. */
 	for (uint32_t i = 0; i < w->nr; i++) {
-		struct thread *t = thread_by_tid(w->m, w->tids[i]);
+		struct thread *t = thread_of(w, i);
 
 		if (t)
 			thread_wake(w->m, t);
