@@ -629,6 +629,7 @@ static void account(struct machine *m, struct cpu *c)
 	if (!t || m->now <= c->run_from)
 		return;
 	used = m->now - c->run_from;
+	c->debt_ns += (m->now / SIM_TICK_NS - c->run_from / SIM_TICK_NS) * cost(m)->tick_ns;
 	c->run_from = m->now;
 	t->runtime_ns += used;
 	t->left_ns -= used < t->left_ns ? used : t->left_ns;
@@ -976,12 +977,15 @@ void cpu_run_end(struct machine *m, uint32_t cpu)
 	struct cpu *c = &m->cpu[cpu];
 	struct thread *t = c->cur;
 	struct action a;
+	bool slice_ends;
 
 	m->this_cpu = cpu;
 	m->this_thread = t;
 	account(m, c);
+	/* A slice that is used up is noticed at a tick, not before. */
+	slice_ends = !t->slice_ns && next_tick(cpu, m->now) == m->now;
 	/* Interrupts took some of its time. */
-	if (c->debt_ns && t->left_ns) {
+	if (c->debt_ns && t->left_ns && !slice_ends) {
 		cpu_go_on(m, cpu);
 		return;
 	}
@@ -1033,11 +1037,10 @@ void cpu_run_end(struct machine *m, uint32_t cpu)
 			return;
 		}
 	}
-	/* A slice that is used up is noticed at the next tick, not before. */
-	if (t->slice_ns || next_tick(cpu, m->now) != m->now)
-		cpu_go_on(m, cpu);
-	else
+	if (slice_ends)
 		cpu_schedule(m, cpu);
+	else
+		cpu_go_on(m, cpu);
 }
 
 /* --- attributes: sched_change of the kernel ------------------------------------------------ */

@@ -4,8 +4,8 @@
  * In: what the kernel of the machine does, as it does it. Out: the first law
  * that is broken, by machine_break(). Called by kernel.c and machine.c.
  *
- * The laws know what each event must make from the machine's own view of each
- * thread; they do not ask core/, which is what they judge.
+ * What each event must make the laws know from the machine's own view of each
+ * thread. The records of core/ are what they judge, never where they learn it.
  */
 #ifndef GHOST_SIM_LAW_H
 #define GHOST_SIM_LAW_H

@@ -6,6 +6,7 @@
 #ifndef GHOST_SIM_PROFILE_H
 #define GHOST_SIM_PROFILE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* All in ns, spent by the CPU on which it happens. */
@@ -31,6 +32,17 @@ struct profile {
 	uint32_t agent_schedule_ns;
 	uint32_t agent_commit_ns;
 };
+
+/**
+ * profile_read() - the costs that `make bench` measured here
+ * @path: build/bench/micro.json or micro-virtual.json
+ * @error: receives one sentence on failure
+ *
+ * What a switch and a local schedule cost, divided as in the profile
+ * "measured"; what one machine in a VM does not tell (migrations) is 0. 0 or
+ * a negative errno.
+ */
+int profile_read(struct profile *ret, const char *path, char *error, size_t size);
 
 /* The profile called @name, or NULL. */
 const struct profile *profile_find(const char *name);

@@ -31,6 +31,8 @@ struct sim {
 	uint64_t busy_ns, agent_ns, fair_ns, kernel_ns; /* as the measurement began */
 	uint64_t nr_trace[TRACE_NR], nr_txn[GHOST_TXN_NR_STATES];
 	uint32_t nr_agents_lost;
+	uint32_t lost_reason;
+	bool lost;
 	uint64_t nr_fallbacks;
 	int err;
 	bool draining;
@@ -138,6 +140,19 @@ static bool work_done(const struct sim *s)
 	return true;
 }
 
+/* Have the agents been given up since we looked last, and why? */
+static void look_at_agents(struct sim *s)
+{
+	const struct ghost_enclave_status *es = ghost_enclave_status(s->enclave);
+	bool lost = s->m->enclaves[s->id].state == GHOST_ENCLAVE_LOST;
+
+	if (lost && !s->lost) {
+		s->nr_agents_lost++;
+		s->lost_reason = es->lost_reason;
+	}
+	s->lost = lost;
+}
+
 /* Wait in pieces, so that whoever watches sees it go on. */
 static void pass(struct sim *s, struct process *p, uint64_t ns)
 {
@@ -149,6 +164,7 @@ static void pass(struct sim *s, struct process *p, uint64_t ns)
 		if (piece > end - s->m->now)
 			piece = end - s->m->now;
 		process_wait(p, piece);
+		look_at_agents(s);
 		if (s->opt.progress)
 			s->opt.progress(s->opt.progress_arg,
 					s->m->now >= all ? 1000000 : s->m->now * 1000000 / all);
@@ -323,6 +339,7 @@ void sim_report(struct sim *s, struct sim_report *ret)
 		.nr_switches = s->nr_trace[TRACE_RUN],
 		.nr_fallbacks = s->nr_fallbacks,
 		.nr_agents_lost = s->nr_agents_lost,
+		.lost_reason = s->lost_reason,
 		.end_ns = s->m->now,
 	};
 

@@ -67,6 +67,7 @@ struct sim_report {
 	uint64_t nr_txn[GHOST_TXN_NR_STATES];
 	uint64_t nr_fallbacks;
 	uint32_t nr_agents_lost; /* times the enclave lost its agents */
+	uint32_t lost_reason;	 /* the last time: enum ghost_lost_reason */
 	struct law_counts laws;
 	uint64_t end_ns;  /* virtual time when all was over */
 	char broken[256]; /* the law that was broken; "" if none */
