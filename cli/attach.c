@@ -62,7 +62,7 @@ static bool is_ours(uint32_t pid)
 	struct record r;
 
 	for (uint32_t id = 1; id < GHOST_ENCLAVES_MAX; id++) {
-		if (record_read(id, &r))
+		if (run_record_read(id, &r))
 			continue;
 		if ((r.keeper.pid == (pid_t)pid && process_alive(&r.keeper)) ||
 		    (r.agent.pid == (pid_t)pid && process_alive(&r.agent)))

@@ -47,6 +47,7 @@ extern const struct verb verb_destroy;
 extern const struct verb verb_load;
 extern const struct verb verb_policies;
 extern const struct verb verb_run;
+extern const struct verb verb_sim;
 extern const struct verb verb_status;
 extern const struct verb verb_unload;
 
@@ -86,6 +87,21 @@ const char *nearest(const char *word, const char *const *names);
 
 /* An enclave's id from the command line; exits 2 when it is none. */
 uint32_t parse_enclave(const struct verb *verb, const char *text);
+
+/* --- policies and their parameters --------------------------------------------------- */
+
+#define PARAMS_MAX 64
+#define KEY_PARAM 0x1000 /* argp's key of a policy's first parameter */
+
+/* The policy called @name, or exits 2 and has said which there are. */
+const struct ghost_policy *param_policy(const struct verb *verb, const char *name);
+/* The value of @p as written; exits 2 when it is none, or out of range. */
+uint64_t param_parse(const struct verb *verb, const struct ghost_param *p, const char *text);
+/* [PARAMS_MAX], one per parameter. */
+void param_defaults(const struct ghost_policy *policy, uint64_t *values);
+/* @nr_own rows, then those of @policy (may be NULL), then the end. Lives as long as the program. */
+struct argp_option *param_options(const struct argp_option *own, size_t nr_own,
+				  const struct ghost_policy *policy);
 
 /* --- JSON ------------------------------------------------------------------------ */
 

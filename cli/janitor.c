@@ -136,7 +136,7 @@ static void clean_up(struct janitor *j, uint32_t id)
 	if (lock < 0)
 		return;
 	/* The number may belong to someone else by now. */
-	if (!record_read(id, &r) && r.agent.pid == getpid() && !destroy_enclave(j->backend, id))
+	if (!run_record_read(id, &r) && r.agent.pid == getpid() && !destroy_enclave(j->backend, id))
 		record_remove(id);
 	ghost_agents_stop(j->agents);
 	unload_when_idle();

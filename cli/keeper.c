@@ -126,7 +126,7 @@ static int replace_ejected(const struct keeper *k, const struct ghost_kernel_inf
 	struct record r;
 
 	for (uint32_t id = 1; id < GHOST_ENCLAVES_MAX; id++) {
-		if (!(present >> id & 1) || record_read(id, &r) || !record_is_live(&r))
+		if (!(present >> id & 1) || run_record_read(id, &r) || !record_is_live(&r))
 			continue;
 		say("the kernel ejected ghOSt (%s) and 'ghost run' (pid %d, '%s') still uses it; "
 		    "end that first",
@@ -186,7 +186,7 @@ static int say_owner(const struct keeper *k)
 
 		if (id <= 0)
 			continue;
-		if (record_read(id, &r))
+		if (run_record_read(id, &r))
 			say("CPU %d belongs to enclave %d; choose others with --cpus", cpu, id);
 		else
 			say("CPU %d belongs to enclave %d ('%s', pid %d); choose others with --cpus",
@@ -591,7 +591,7 @@ static void clean_up(struct keeper *k, int lock)
 	if (lock < 0)
 		lock = record_lock();
 	/* The number may belong to someone else by now. */
-	if (k->enclave && !record_read(k->record.enclave, &r) &&
+	if (k->enclave && !run_record_read(k->record.enclave, &r) &&
 	    r.keeper.pid == k->record.keeper.pid && r.keeper.start == k->record.keeper.start) {
 		ret = destroy_enclave(k->backend, k->record.enclave);
 		if (!ret)
@@ -622,7 +622,7 @@ static void describe(struct keeper *k)
 
 static int write_record(struct keeper *k)
 {
-	int err = record_write(&k->record);
+	int err = run_record_write(&k->record);
 
 	if (!err)
 		return EXIT_OK;

@@ -22,8 +22,11 @@ static const struct verb verb_help = {
 
 /* In the order in which people need them. */
 static const struct verb *const verbs[] = {
-	&verb_check, &verb_run,	   &verb_status,   &verb_attach, &verb_destroy,
-	&verb_load,  &verb_unload, &verb_policies, &verb_help,
+#ifdef HAVE_KERNEL
+	&verb_check,   &verb_run,      &verb_status, &verb_attach,
+	&verb_destroy, &verb_load,     &verb_unload,
+#endif
+	&verb_sim,     &verb_policies, &verb_help,
 };
 
 #define NR_VERBS (sizeof(verbs) / sizeof(verbs[0]))
@@ -90,7 +93,7 @@ int main(int argc, char **argv)
 	int code;
 
 	if (argc < 2)
-		usage_error(NULL, "say what to do, for example 'ghost check'");
+		usage_error(NULL, "say what to do, for example 'ghost %s'", verbs[0]->name);
 	if (!strcmp(argv[1], "--version")) {
 		printf("ghost %s (abi %d)\n", VERSION, GHOST_ABI_VERSION);
 		return EXIT_OK;

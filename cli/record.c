@@ -183,7 +183,7 @@ static void enclave_name(char *buf, size_t size, uint32_t id)
 	snprintf(buf, size, "enclave_%u", id);
 }
 
-int record_write(const struct record *r)
+int run_record_write(const struct record *r)
 {
 	char name[32];
 
@@ -201,7 +201,7 @@ static void copy_text(char *to, size_t size, json_t *object, const char *key)
 	snprintf(to, size, "%s", text ? text : "");
 }
 
-int record_read(uint32_t enclave, struct record *ret)
+int run_record_read(uint32_t enclave, struct record *ret)
 {
 	struct record r = { .enclave = enclave };
 	json_t *object;

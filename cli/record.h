@@ -37,8 +37,8 @@ int record_lock(void);
 void record_unlock(int lock);
 
 /* All below: hold the lock. 0 or a negative errno; -ENOENT: no such record. */
-int record_write(const struct record *r);
-int record_read(uint32_t enclave, struct record *ret);
+int run_record_write(const struct record *r);
+int run_record_read(uint32_t enclave, struct record *ret);
 void record_remove(uint32_t enclave);
 bool record_is_live(const struct record *r);
 

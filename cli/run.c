@@ -33,7 +33,6 @@ enum {
 	KEY_STATS,
 	KEY_STATS_JSON,
 	KEY_QUIET,
-	KEY_PARAM = 0x1000, /* plus the parameter's index */
 };
 
 static const struct argp_option run_options[] = {
@@ -90,41 +89,6 @@ static void set_stall(struct arguments *a, const char *text)
 			    text);
 	if (a->run.stall_ns < STALL_NS_MIN || a->run.stall_ns > STALL_NS_MAX)
 		usage_error(&a->verb, "--stall must be from 10ms to 25s, not %s", text);
-}
-
-static void set_param(struct arguments *a, unsigned int index, const char *text)
-{
-	const struct ghost_param *p = &a->run.policy->params[index];
-	char low[32], high[32];
-	uint64_t value = 0;
-	bool yes = true;
-
-	switch (p->type) {
-	case GHOST_PARAM_NS:
-		if (parse_duration(text, &value))
-			usage_error(&a->verb,
-				    "--%s wants a duration such as 500us, 10ms or inf, not '%s'",
-				    p->name, text);
-		if (value < p->min || value > p->max)
-			usage_error(&a->verb, "--%s must be from %s to %s, not %s", p->name,
-				    format_duration(p->min, low, sizeof(low)),
-				    format_duration(p->max, high, sizeof(high)), text);
-		break;
-	case GHOST_PARAM_UINT:
-		if (parse_uint(text, &value))
-			usage_error(&a->verb, "--%s wants a whole number, not '%s'", p->name, text);
-		if (value < p->min || value > p->max)
-			usage_error(&a->verb,
-				    "--%s must be from %" PRIu64 " to %" PRIu64 ", not %s", p->name,
-				    p->min, p->max, text);
-		break;
-	case GHOST_PARAM_BOOL:
-		if (text && parse_bool(text, &yes))
-			usage_error(&a->verb, "--%s wants yes or no, not '%s'", p->name, text);
-		value = yes;
-		break;
-	}
-	a->run.params[index] = value;
 }
 
 /* --- the two halves of the command line ---------------------------------------------- */
@@ -190,8 +154,9 @@ static error_t parse_second(int key, char *arg, struct argp_state *state)
 			usage_error(&a->verb, "say which command to run, after '--'");
 		return 0;
 	default:
-		if (key >= KEY_PARAM && key < KEY_PARAM + RUN_PARAMS_MAX) {
-			set_param(a, key - KEY_PARAM, arg);
+		if (key >= KEY_PARAM && key < KEY_PARAM + PARAMS_MAX) {
+			a->run.params[key - KEY_PARAM] =
+				param_parse(&a->verb, &a->run.policy->params[key - KEY_PARAM], arg);
 			return 0;
 		}
 		return parse_common(key, arg, a);
@@ -215,100 +180,7 @@ static char *list_policies(void)
 	return text;
 }
 
-static char *param_help(const struct ghost_param *p)
-{
-	char value[32], low[32], high[32];
-	char *text = NULL;
-	int n = -1;
-
-	switch (p->type) {
-	case GHOST_PARAM_NS:
-		n = asprintf(&text, "%s (%s to %s, default: %s)", p->help,
-			     format_duration(p->min, low, sizeof(low)),
-			     format_duration(p->max, high, sizeof(high)),
-			     format_duration(p->value, value, sizeof(value)));
-		break;
-	case GHOST_PARAM_UINT:
-		n = asprintf(&text, "%s (%" PRIu64 " to %" PRIu64 ", default: %" PRIu64 ")",
-			     p->help, p->min, p->max, p->value);
-		break;
-	case GHOST_PARAM_BOOL:
-		n = asprintf(&text, "%s (default: %s)", p->help, p->value ? "yes" : "no");
-		break;
-	}
-	return n < 0 ? NULL : text;
-}
-
-static unsigned int count_params(const struct ghost_policy *policy)
-{
-	unsigned int n = 0;
-
-	while (policy->params && policy->params[n].name && n < RUN_PARAMS_MAX)
-		n++;
-	return n;
-}
-
-/* The options of `run`, and then those of @policy. Lives as long as the program. */
-static struct argp_option *options_with(const struct ghost_policy *policy)
-{
-	static const char *const args[] = {
-		[GHOST_PARAM_NS] = "DURATION",
-		[GHOST_PARAM_UINT] = "N",
-		[GHOST_PARAM_BOOL] = "yes|no",
-	};
-	unsigned int nr = policy ? count_params(policy) : 0;
-	struct argp_option *options = calloc(NR_RUN_OPTIONS + nr + 2, sizeof(*options));
-	struct argp_option *o = options;
-	char *title;
-
-	if (!options)
-		exit(EXIT_FAILED);
-	memcpy(o, run_options, sizeof(run_options));
-	o += NR_RUN_OPTIONS;
-	if (!nr)
-		return options;
-	if (asprintf(&title, "Options of %s:", policy->name) < 0)
-		exit(EXIT_FAILED);
-	*o++ = (struct argp_option){ .doc = title, .group = 1 };
-	for (unsigned int i = 0; i < nr; i++) {
-		const struct ghost_param *p = &policy->params[i];
-
-		*o++ = (struct argp_option){
-			.name = p->name,
-			.key = KEY_PARAM + i,
-			.arg = args[p->type],
-			.flags = p->type == GHOST_PARAM_BOOL ? OPTION_ARG_OPTIONAL : 0,
-			.doc = param_help(p),
-			.group = 1,
-		};
-	}
-	return options;
-}
-
 /* --- what must be there --------------------------------------------------------------- */
-
-static void find_policy(struct arguments *a)
-{
-	const char *names[64] = { NULL };
-	char list[512] = "";
-	const char *like;
-	size_t len;
-	int n = 0;
-
-	a->run.policy = policies_find(a->policy_name);
-	if (a->run.policy)
-		return;
-	for (; policies[n] && n < 63; n++) {
-		names[n] = policies[n]->name;
-		len = strlen(list);
-		snprintf(list + len, sizeof(list) - len, "%s%s", n ? ", " : "", names[n]);
-	}
-	like = nearest(a->policy_name, names);
-	if (like)
-		usage_error(&a->verb, "there is no policy '%s' (did you mean '%s'? there are: %s)",
-			    a->policy_name, like, list);
-	usage_error(&a->verb, "there is no policy '%s' (there are: %s)", a->policy_name, list);
-}
 
 /* 0, EXIT_NOT_FOUND or EXIT_CANNOT_RUN. */
 static int look_at(const char *path)
@@ -364,15 +236,15 @@ static int run_main(int argc, char **argv)
 	int ret;
 
 	a.verb.more = list_policies();
-	options_parse(&a.verb, options_with(NULL), parse_first, &a, argc, argv);
-	find_policy(&a);
-	for (unsigned int i = 0; i < count_params(a.run.policy); i++)
-		a.run.params[i] = a.run.policy->params[i].value;
+	options_parse(&a.verb, param_options(run_options, NR_RUN_OPTIONS, NULL), parse_first, &a,
+		      argc, argv);
+	a.run.policy = param_policy(&a.verb, a.policy_name);
+	param_defaults(a.run.policy, a.run.params);
 	rest = a.run.command;
 	a.run.command = NULL;
 	a.verb.more = a.run.policy->help;
-	options_parse(&a.verb, options_with(a.run.policy), parse_second, &a, argc - (rest - argv),
-		      rest);
+	options_parse(&a.verb, param_options(run_options, NR_RUN_OPTIONS, a.run.policy),
+		      parse_second, &a, argc - (rest - argv), rest);
 
 	if (!a.cpus_given) {
 		ret = ghost_cpuset_online(&a.run.cpus);

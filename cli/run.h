@@ -10,11 +10,9 @@
 #include "cli/cli.h"
 #include "cli/record.h"
 
-#define RUN_PARAMS_MAX 64
-
 struct run {
 	const struct ghost_policy *policy;
-	uint64_t params[RUN_PARAMS_MAX];
+	uint64_t params[PARAMS_MAX];
 	struct ghost_cpuset cpus;
 	uint64_t stall_ns;
 	char **command;

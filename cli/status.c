@@ -99,7 +99,7 @@ static bool look(struct view *v, struct ghost_backend *backend, uint32_t id)
 		return false;
 	}
 	ghost_cpuset_format(&cpus, v->cpus, sizeof(v->cpus));
-	v->has_record = !record_read(id, &v->record);
+	v->has_record = !run_record_read(id, &v->record);
 	return true;
 }
 
@@ -126,7 +126,8 @@ static void print_enclave(const struct view *v, bool threads)
 
 	printf("\nenclave %u: %s", v->id, ghost_enclave_state_name(v->status.state));
 	if (v->status.state == GHOST_ENCLAVE_LOST)
-		printf(" (%s, thread %u)", ghost_lost_reason_name(v->status.lost_reason),
+		printf(" (%s, %s %u)", ghost_lost_reason_name(v->status.lost_reason),
+		       v->status.lost_reason == GHOST_LOST_CPU ? "CPU" : "thread",
 		       v->status.lost_arg);
 	putchar('\n');
 	if (v->has_record)

@@ -40,7 +40,7 @@ void unload_when_idle(void)
 static bool is_orphan(uint32_t id, const struct intent *dead)
 {
 	struct record r;
-	int err = record_read(id, &r);
+	int err = run_record_read(id, &r);
 
 	if (!err)
 		return !record_is_live(&r);
@@ -56,7 +56,7 @@ static void remove_stale_records(uint64_t present)
 	for (uint32_t id = 1; id < GHOST_ENCLAVES_MAX; id++) {
 		if (present >> id & 1)
 			continue;
-		if (!record_read(id, &r) && !record_is_live(&r))
+		if (!run_record_read(id, &r) && !record_is_live(&r))
 			record_remove(id);
 	}
 }

@@ -45,7 +45,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static uint32_t in_use(uint64_t present, struct record *ret)
 {
 	for (uint32_t id = 1; id < GHOST_ENCLAVES_MAX; id++) {
-		if (present >> id & 1 && !record_read(id, ret) && record_is_live(ret))
+		if (present >> id & 1 && !run_record_read(id, ret) && record_is_live(ret))
 			return id;
 	}
 	return 0;

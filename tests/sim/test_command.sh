@@ -1,0 +1,126 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# ghost sim from the command line: what it prints, what it writes, what it
+# refuses and how it says so. Without root, as anybody has it.
+# In: build/cli/ghost. Out: TAP.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 99
+ghost=$PWD/build/cli/ghost
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+n=0 failed=0
+say() { # OK SENTENCE
+	n=$((n + 1))
+	[ "$1" = 0 ] || { failed=1; printf 'not '; }
+	printf 'ok %d - %s\n' "$n" "$2"
+	[ "$1" = 0 ] || head -n5 "$work/out" "$work/err" | sed 's/^/# /'
+}
+run() { "$ghost" sim "$@" >"$work/out" 2>"$work/err"; }
+succeeds() { # SENTENCE OPTION...
+	local what=$1
+	shift
+	run "$@"
+	say $? "$what"
+}
+refuses() { # CODE PATTERN SENTENCE OPTION...: one line, and nothing on stdout
+	local code=$1 pattern=$2 what=$3 rc
+	shift 3
+	run "$@"
+	rc=$?
+	[ $rc = "$code" ] && grep -qE -- "$pattern" "$work/err" && [ "$(wc -l <"$work/err")" = 1 ] &&
+		[ ! -s "$work/out" ]
+	say $? "$what"
+}
+value() { sed -nE "s/^ *\"$1\": \"?([^\",]*)\"?,?$/\1/p" "$work/out" | head -n1; }
+
+succeeds 'a run needs no options' --seconds 0.01
+grep -q 'dispersive' "$work/out" && grep -q 'wake-up' "$work/out" && grep -q 'committed' "$work/out"
+say $? 'and tells of work, wake-ups and commits'
+succeeds 'anybody may run it' --seconds 0.01
+if [ "$(id -u)" = 0 ]; then
+	# Where the tree can be read by others at all.
+	cp "$ghost" "$work/ghost" && chmod 755 "$work" "$work/ghost"
+	setpriv --reuid=65534 --regid=65534 --clear-groups "$work/ghost" sim --seconds 0.001 >"$work/out" 2>"$work/err"
+	say $? 'also somebody without rights'
+else
+	say 0 'also somebody without rights'
+fi
+
+run --json --seconds 0.02 --seed 5
+for key in events trace_hash throughput_rps latency_ns wakeup_ns p50 p90 p99 p99.9 p99.99 max utilisation commits committed; do
+	grep -q "\"$key\": " "$work/out"
+	say $? "--json has $key"
+done
+hash=$(value trace_hash)
+run --json --seconds 0.02 --seed 5
+[ -n "$hash" ] && [ "$(value trace_hash)" = "$hash" ]
+say $? 'the same seed comes to the same hash'
+run --json --seconds 0.02 --seed 6
+[ "$(value trace_hash)" != "$hash" ]
+say $? 'another seed to another'
+run --json --seconds 0.02 --seed 5 --trace "$work/t.json" --timeline "$work/t.svg" --record "$work/t.rec"
+[ "$(value trace_hash)" = "$hash" ]
+say $? 'to watch a run does not change it'
+[ -s "$work/t.json" ] && [ -s "$work/t.svg" ] && [ -s "$work/t.rec" ]
+say $? 'and leaves a trace, a picture and a recording'
+succeeds 'which can be replayed' --replay "$work/t.rec" --seconds 0.02
+succeeds "a policy's own options are known" --slice 100us --seconds 0.01
+succeeds 'four workloads at once' --seconds 0.01 --workload openloop:4 --workload hogs:2 --workload closed:4 --workload forks:2
+succeeds 'a topology in the words of hwloc' --topology 'package:2 l3:2 core:2 pu:2' --seconds 0.01
+grep -q 'on 16 CPUs' "$work/out"
+say $? 'gives the number of CPUs'
+for profile in paper-skylake measured; do
+	succeeds "profile $profile is there" --profile $profile --seconds 0.01
+done
+cat >"$work/micro.json" <<'TXT'
+{"results": [{"bench": "switch", "system": "eevdf", "median": 4173.0},
+ {"bench": "local_schedule", "system": "ghost", "median": 10518.0}]}
+TXT
+succeeds 'costs are taken from a results file of make bench' --profile "$work/micro.json" --seconds 0.01
+printf '{"results": []}' >"$work/none.json"
+for kind in dispersive openloop closed pingpong pipeline periodic hogs forks vcpus; do
+	succeeds "$kind runs under the laws" --workload $kind --laws --fine --seconds 0.02
+done
+succeeds 'a case that was printed can be run again' --case 'seed=1 policy=fifo_percpu cpus=2 duration=2000000 work=pingpong:2:1 fault=crash:500000:1:1'
+succeeds 'a few random cases' --fuzz 20 --seed 99
+grep -q 'seeds 99 to 118: no law was broken' "$work/out"
+say $? 'tell which they were'
+succeeds 'small spaces are explored' --explore 4
+
+refuses 2 '--cpus wants a whole number from 1 to 1024' 'no CPUs are refused' --cpus 0
+refuses 2 '1 to 1024' 'too many CPUs are refused' --cpus 1025
+refuses 2 'either --cpus or --topology' 'two machines at once are refused' --cpus 4 --topology core:4
+refuses 2 'hwloc does not understand' 'a topology that is none is refused' --topology 'x:y'
+refuses 2 "there is no workload 'hog' .*there are: .*hogs" 'an unknown workload is refused, with those there are' --workload hog
+refuses 2 'whole number from 1 to 100000' 'a workload without threads is refused' --workload hogs:0
+refuses 2 'at most 4 workloads' 'a fifth workload is refused' --workload hogs --workload hogs --workload hogs --workload hogs --workload hogs
+refuses 2 "did you mean 'fifo_percpu'" 'a slip in the name of the policy is answered' --policy fifo_percp
+refuses 2 'there is no profile' 'an unknown profile is refused' --profile moon
+refuses 2 'has no results of switch' 'a results file without the results is refused' --profile "$work/none.json"
+refuses 2 'No such file' 'a results file that is not there is refused' --profile "$work/nothing.json"
+refuses 2 'percentages' 'a mix that is no whole is refused' --service 5%1us+5%2us
+refuses 2 '--load wants a number' 'a load that is none is refused' --load much
+refuses 2 '--seconds wants a time' 'no time at all is refused' --seconds 0
+refuses 2 'from 10us to inf' "a value out of a parameter's range is refused" --slice 1ns
+refuses 2 "unknown option '--lod' \(did you mean '--load'" 'a slip in an option is answered' --lod 1
+refuses 2 'takes options only' 'an argument is refused' something
+refuses 2 'one of --fuzz, --case and --explore' 'two searches at once are refused' --fuzz 1 --explore 1
+refuses 2 'machines and work of their own' 'a machine for --fuzz is refused' --fuzz 3 --cpus 4
+refuses 2 'machines and work of their own' 'work for --explore is refused' --explore 3 --workload hogs
+refuses 2 'are about one run' 'a trace of many runs is refused' --fuzz 3 --trace "$work/t"
+refuses 2 'goes with --fuzz or --case' '--shrink alone is refused' --shrink
+refuses 2 "'nonsense' is no part of a case" 'a case that is none is refused' --case nonsense
+refuses 2 'needs at least' 'half a case is refused' --case 'policy=fifo_percpu'
+refuses 2 'no part of a case' 'a case with a policy that is none is refused' --case 'policy=none cpus=1 duration=1 work=hogs:1:1'
+refuses 2 'needs --replay FILE' 'a replay of nothing is refused' --workload replay
+refuses 1 'cannot replay .*No such file' 'a recording that is not there is told' --replay "$work/none"
+head -c 1000 /dev/urandom >"$work/garbage"
+refuses 1 'cannot replay .*garbage' 'a recording that is none is told' --replay "$work/garbage"
+refuses 1 'cannot write .*No such file' 'a trace that cannot be written is told' --trace "$work/none/t"
+run --seconds 0.01 --trace /dev/full
+[ $? = 1 ] && grep -q 'cannot write /dev/full: No space' "$work/err"
+say $? 'a full disk is told'
+printf '1..%d\n' "$n"
+exit $failed
