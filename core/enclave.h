@@ -224,6 +224,8 @@ static int enclave_create(const struct ghost_ctl *ctl)
 	es->lost_reason = GHOST_LOST_NONE;
 	es->state = GHOST_ENCLAVE_IDLE;
 	port_store_release(&e->state, GHOST_ENCLAVE_IDLE);
+	/* Those that idle are known to when they have looked once. */
+	enclave_kick(id, 0);
 	return 0;
 }
 

@@ -285,8 +285,8 @@ static void test_ctl_create_takes_its_cpus_and_no_others(void **state)
 	assert_int_equal(fake_es(1)->nr_tasks, 0);
 	assert_int_equal(fake_es(1)->lost_reason, GHOST_LOST_NONE);
 	assert_true(fake_es(1)->word == 0);
-	/* Nobody is there yet who could be woken. */
-	assert_poked(1, 0, 0);
+	/* Those that idle look once, and are known to from then on. */
+	assert_poked(1, 1, 0);
 	assert_reenqueued(1, 0, 0);
 }
 
