@@ -163,16 +163,6 @@ static __always_inline int enqueue_cause(const struct task_struct *p, u64 enq_fl
 }
 
 /*
- * Does @p have migration disabled? The trampoline of a BPF program does that
- * to the current thread, which may be @p: once does not count then (6.12).
- */
-static __always_inline bool task_confined(const struct task_struct *p)
-{
-	return p->migration_disabled &&
-	       (p->migration_disabled > 1 || p != bpf_get_current_task_btf());
-}
-
-/*
  * Into the global DSQ, which wakes nobody by itself (7.2). But if its CPU would
  * go idle now, it stays there: nobody would look into the global DSQ again.
  */

@@ -161,6 +161,16 @@ static __always_inline void port_preempt(u32 cpu)
 	scx_bpf_kick_cpu(cpu, K_ENUM(scx_kick_flags, SCX_KICK_PREEMPT));
 }
 
+/*
+ * Does @p have migration disabled? The trampoline of a BPF program does that
+ * to the current thread, which may be @p: once does not count then (6.12).
+ */
+static __always_inline bool task_confined(const struct task_struct *p)
+{
+	return p->migration_disabled &&
+	       (p->migration_disabled > 1 || p != bpf_get_current_task_btf());
+}
+
 static __always_inline bool task_allowed(const struct task_struct *p, u32 cpu)
 {
 	/*
@@ -169,7 +179,7 @@ static __always_inline bool task_allowed(const struct task_struct *p, u32 cpu)
 	 * disabled may stay on the CPU of its run queue only (7.3: tested
 	 * before the mask, which may lag behind).
 	 */
-	if (p->migration_disabled && (u32)scx_bpf_task_cpu(p) != cpu)
+	if (task_confined(p) && (u32)scx_bpf_task_cpu(p) != cpu)
 		return false;
 	return bpf_cpumask_test_cpu(cpu, p->cpus_ptr);
 }
