@@ -116,6 +116,7 @@ struct done {
 
 static struct done done[THREADS_MAX];
 static uint64_t began;
+static bool reuse; /* of tids */
 
 static void count(void *arg, const struct machine *m, const struct trace_record *r)
 {
@@ -142,7 +143,7 @@ static void count(void *arg, const struct machine *m, const struct trace_record 
 			d->nr_nothing += t->runtime_ns == d->ran_at_wake;
 		break;
 	case TRACE_EXIT:
-		d->ran_ns = t->runtime_ns;
+		d->ran_ns += t->runtime_ns;
 		d->gone_at = r->time;
 		break;
 	}
@@ -171,7 +172,7 @@ static void run(struct sim_options *o, struct recorder *rec, struct sim_report *
 
 static void record_run(const char *kind, uint32_t cpus, uint64_t ns)
 {
-	struct sim_options o = { .cpus = cpus, .duration_ns = ns };
+	struct sim_options o = { .cpus = cpus, .duration_ns = ns, .reuse_tids = reuse };
 	struct recorder *rec;
 
 	o.work[0].kind = kind;
@@ -204,6 +205,33 @@ static void test_record_of_a_run_has_its_wake_ups_and_what_was_computed(void **s
 		}
 		record_free(r);
 	}
+}
+
+static void test_record_tells_threads_apart_that_share_a_number(void **state)
+{
+	uint64_t nr = 0, wakes = 0, ran = 0, nothing = 0, all = 0;
+	uint32_t children = 0;
+	struct record *r;
+
+	reuse = true;
+	record_run("forks", 2, 5 * MS);
+	reuse = false;
+	r = must_read();
+	for (uint32_t tid = 0; tid < THREADS_MAX; tid++) {
+		nr += !!done[tid].nr_wakes;
+		wakes += done[tid].nr_wakes;
+		ran += done[tid].ran_ns;
+		nothing += done[tid].nr_nothing;
+	}
+	assert_true(r->nr_threads > 2 * nr);
+	assert_true(nr_steps(r) == wakes);
+	for (uint32_t i = 0; i < r->nr_threads; i++) {
+		all += run_ns(&r->threads[i]);
+		children += !strcmp(r->threads[i].name, "child");
+	}
+	assert_true(all == ran + nothing);
+	assert_int_equal(children, r->nr_threads - 2);
+	record_free(r);
 }
 
 static void test_record_that_is_replayed_computes_the_same(void **state)
@@ -825,6 +853,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_record_of_a_run_has_its_wake_ups_and_what_was_computed),
+		cmocka_unit_test(test_record_tells_threads_apart_that_share_a_number),
 		cmocka_unit_test(test_record_that_is_replayed_computes_the_same),
 		cmocka_unit_test(test_record_that_is_replayed_takes_its_time),
 		cmocka_unit_test(test_record_of_a_run_that_is_cut_off_keeps_the_last_step),

@@ -469,6 +469,34 @@ static void test_timeline_names_of_any_bytes_are_well_formed(void **state)
 	machine_free(m);
 }
 
+static void test_timeline_threads_that_share_a_number_keep_their_names(void **state)
+{
+	static const struct behaviour b[] = { { "first", never, NULL, NULL },
+					      { "second", never, NULL, NULL } };
+	struct machine *m = machine("pu:2");
+	struct thread *t = thread_new(m, &b[0], NULL, 0);
+	char *svg;
+
+	assert_int_equal(timeline_open(&timeline, path, "two", 1, 0, 1000), 0);
+	write_one(timeline, m, 0, TRACE_NEW, 0, t->tid, 0);
+	write_one(timeline, m, 100, TRACE_RUN, 0, t->tid, CLASS_EXT);
+	write_one(timeline, m, 200, TRACE_STOP, 0, t->tid, STOP_EXITED);
+	t->behaviour = &b[1];
+	/* It may come on a CPU that is not drawn. */
+	write_one(timeline, m, 300, TRACE_NEW, 1, t->tid, 0);
+	write_one(timeline, m, 400, TRACE_RUN, 0, t->tid, CLASS_EXT);
+	write_one(timeline, m, 600, TRACE_STOP, 0, t->tid, STOP_EXITED);
+	assert_int_equal(timeline_close(timeline), 0);
+	svg = slurp();
+	assert_int_equal(check(svg, 1), 2);
+	assert_int_equal(times(svg, "<title>first 1: 0.1 us to 0.2 us (100 ns), exited<"), 1);
+	assert_int_equal(times(svg, "<title>second 1: 0.4 us to 0.6 us (200 ns), exited<"), 1);
+	assert_int_equal(times(svg, ">first 1</text>"), 1);
+	assert_int_equal(times(svg, ">second 1</text>"), 1);
+	free(svg);
+	machine_free(m);
+}
+
 static void test_timeline_boxes_are_where_and_as_wide_as_their_times(void **state)
 {
 	static const struct behaviour b = { "x", never, NULL, NULL };
@@ -696,6 +724,7 @@ int main(void)
 		cmocka_unit_test(test_timeline_of_nothing_is_well_formed),
 		cmocka_unit_test(test_timeline_titles_of_any_bytes_are_well_formed),
 		cmocka_unit_test(test_timeline_names_of_any_bytes_are_well_formed),
+		cmocka_unit_test(test_timeline_threads_that_share_a_number_keep_their_names),
 		cmocka_unit_test(test_timeline_boxes_are_where_and_as_wide_as_their_times),
 		cmocka_unit_test(test_timeline_ticks_are_round_numbers_with_units),
 		cmocka_unit_test(test_timeline_narrow_neighbours_become_boxes_of_a_pixel_at_most),

@@ -547,6 +547,36 @@ static void test_trace_of_one_seed_is_one_file(void **state)
 	free(b);
 }
 
+/* A track for each thread, though all of them have few numbers. */
+static void test_trace_threads_that_share_a_number_have_tracks_of_their_own(void **state)
+{
+	struct sim_options o = options("forks", 2, 3000000);
+	uint64_t named_children = 0, ran = 0, counted = 0;
+	struct slice *s;
+	json_t *list, *e;
+	size_t i;
+
+	o.reuse_tids = true;
+	list = run(&o, UINT64_MAX);
+	json_array_foreach(list, i, e)
+	{
+		if (is(e, "M", 2) && !strcmp(string(e, "name"), "thread_name"))
+			named_children +=
+				!strncmp(string(json_object_get(e, "args"), "name"), "child ", 6);
+		if (is(e, "X", 2) && !strcmp(string(e, "name"), "runs"))
+			ran += ns(e, "dur");
+	}
+	/* Parents and agents are the others: two of each. */
+	assert_int_equal(named_children, facts.nr_what[TRACE_NEW] - 4);
+	assert_true(named_children > 50 && !facts.ran_ns[50]);
+	for (uint32_t tid = 0; tid < THREADS_MAX; tid++)
+		counted += facts.ran_ns[tid];
+	assert_true(ran == counted);
+	slices(list, 2, &s);
+	free(s);
+	json_decref(list);
+}
+
 static void test_trace_leaves_the_run_as_it_is(void **state)
 {
 	static struct sim_report watched, alone;
@@ -799,6 +829,7 @@ int main(void)
 		cmocka_unit_test(test_trace_that_is_cut_off_anywhere_is_valid_and_complete),
 		cmocka_unit_test(test_trace_that_begins_late_still_has_the_names),
 		cmocka_unit_test(test_trace_of_one_seed_is_one_file),
+		cmocka_unit_test(test_trace_threads_that_share_a_number_have_tracks_of_their_own),
 		cmocka_unit_test(test_trace_leaves_the_run_as_it_is),
 		cmocka_unit_test(test_trace_of_nothing_is_valid),
 		cmocka_unit_test(test_trace_times_keep_every_nanosecond),
