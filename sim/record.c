@@ -99,6 +99,9 @@ static void write_line(struct recorder *r, const struct trace_record *tr, const 
 
 	if (!w)
 		return;
+	/* Its number may have been somebody else's. */
+	if (tr->what == TRACE_NEW)
+		w->named = false;
 	put(r, "{\"t\":%" PRIu64 ",\"ev\":\"%s\",\"tid\":%u", tr->time, event, tr->thread);
 	if (!w->named) {
 		trace_escape(name, sizeof(name), t->behaviour->name);

@@ -60,7 +60,7 @@ enum mark {
 struct box {
 	uint64_t from, until;
 	uint64_t busy_ns; /* of a merged one: what is not between its boxes */
-	uint32_t tid;	  /* 0: none, or several */
+	uint32_t who;	  /* index into timeline.seen; 0: nobody, or several */
 	uint32_t nr;	  /* 1: not merged */
 	uint8_t kind;
 	uint8_t why; /* enum trace_stop */
@@ -76,9 +76,11 @@ struct row {
 	uint64_t *marks; /* [MARK_NR][PLOT]: time of the first in that column, plus one */
 };
 
+/* A thread; its number may have been another's before. */
 struct seen {
 	char name[NAME_SIZE];
 	uint64_t busy_ns; /* in the picture */
+	uint32_t tid;
 	uint32_t agent_of;
 	bool known;
 	bool is_agent;
@@ -94,8 +96,9 @@ struct timeline {
 	char *buffer;
 	char *title;
 	struct row *rows;
-	struct seen *seen; /* [nr_seen] by tid */
-	uint32_t nr_cpus, nr_rows, nr_seen;
+	struct seen *seen; /* [nr_seen]; 0 is nobody */
+	uint32_t *who;	   /* [nr_tids] the last one of that number; 0: none yet */
+	uint32_t nr_cpus, nr_rows, nr_seen, size_seen, nr_tids;
 	uint32_t nr_boxes;  /* of all rows */
 	uint32_t row_h;	    /* pixels */
 	uint64_t narrow_ns; /* what is shorter may be merged */
@@ -260,24 +263,49 @@ static uint32_t x_of(const struct timeline *t, uint64_t ns)
 
 /* --- threads ------------------------------------------------------------------------------ */
 
-static struct seen *seen_of(struct timeline *t, uint32_t tid)
+/* @array with room for @n elements at least, *@size of them then; NULL: no memory. */
+static void *grow(struct timeline *t, void *array, uint32_t *size, uint32_t n, size_t element)
 {
-	uint32_t size = t->nr_seen ? t->nr_seen : 64;
-	struct seen *seen;
+	uint32_t more = *size ? *size : 64;
+	char *ret = NULL;
 
-	if (tid < t->nr_seen)
-		return &t->seen[tid];
-	while (size <= tid && size < UINT32_MAX / 2)
-		size *= 2;
-	seen = size > tid ? realloc(t->seen, size * sizeof(*seen)) : NULL;
-	if (!seen) {
+	while (more < n && more < UINT32_MAX / 2)
+		more *= 2;
+	if (more >= n)
+		ret = realloc(array, more * element);
+	if (!ret) {
 		t->err = t->err ? t->err : -ENOMEM;
 		return NULL;
 	}
-	memset(seen + t->nr_seen, 0, (size - t->nr_seen) * sizeof(*seen));
-	t->seen = seen;
-	t->nr_seen = size;
-	return &seen[tid];
+	memset(ret + *size * element, 0, (more - *size) * element);
+	*size = more;
+	return ret;
+}
+
+/* The index of @tid in seen[], or 0 where there is no memory. */
+static uint32_t seen_of(struct timeline *t, uint32_t tid, bool is_new)
+{
+	struct seen *seen;
+	uint32_t *who;
+
+	if (tid >= t->nr_tids) {
+		who = grow(t, t->who, &t->nr_tids, tid < UINT32_MAX ? tid + 1 : tid, sizeof(*who));
+		if (!who)
+			return 0;
+		t->who = who;
+	}
+	if (t->who[tid] && !(is_new && t->seen[t->who[tid]].known))
+		return t->who[tid];
+	if (t->nr_seen + 2 > t->size_seen) {
+		seen = grow(t, t->seen, &t->size_seen, t->nr_seen + 2, sizeof(*seen));
+		if (!seen)
+			return 0;
+		t->seen = seen;
+	}
+	t->nr_seen += !t->nr_seen;
+	t->seen[t->nr_seen].tid = tid;
+	t->who[tid] = t->nr_seen;
+	return t->nr_seen++;
 }
 
 static void look_at(struct seen *s, const struct thread *t)
@@ -294,15 +322,15 @@ static void look_at(struct seen *s, const struct thread *t)
 		s->agent_of = who_index(t->who);
 }
 
-static void put_label(struct timeline *t, uint32_t tid)
+static void put_label(struct timeline *t, uint32_t who)
 {
-	const struct seen *s = tid < t->nr_seen ? &t->seen[tid] : NULL;
+	const struct seen *s = &t->seen[who];
 
-	put_text(t, s && s->name[0] ? s->name : "thread");
-	if (s && s->is_agent && s->agent_of != GHOST_CPU_NONE)
+	put_text(t, s->name[0] ? s->name : "thread");
+	if (s->is_agent && s->agent_of != GHOST_CPU_NONE)
 		put(t, "/%u", s->agent_of);
 	else
-		put(t, " %u", tid);
+		put(t, " %u", s->tid);
 }
 
 /* --- boxes ----------------------------------------------------------------------------------- */
@@ -318,9 +346,9 @@ static bool merge(struct timeline *t, struct box *a, const struct box *b)
 	if (!is_narrow(t, a) || !is_narrow(t, b) || b->from - a->until >= t->narrow_ns ||
 	    b->until - a->from > 10 * t->narrow_ns)
 		return false;
-	if (a->kind != b->kind || a->tid != b->tid) {
+	if (a->kind != b->kind || a->who != b->who) {
 		a->kind = BOX_MIXED;
-		a->tid = 0;
+		a->who = 0;
 	}
 	a->until = b->until;
 	a->busy_ns += b->busy_ns;
@@ -390,8 +418,8 @@ static void leave_cpu(struct timeline *t, struct row *row, uint8_t why)
 		return;
 	b->until = t->now;
 	b->why = why;
-	if (b->tid < t->nr_seen && from < until)
-		t->seen[b->tid].busy_ns += until - from;
+	if (from < until)
+		t->seen[b->who].busy_ns += until - from;
 	add_box(t, row, *b);
 	b->nr = 0;
 }
@@ -430,13 +458,6 @@ static void mark(struct timeline *t, struct row *row, enum mark what)
 	t->marked[what] = true;
 }
 
-static enum kind kind_of(const struct timeline *t, const struct trace_record *r)
-{
-	if (t->seen[r->thread].is_agent)
-		return BOX_AGENT;
-	return r->arg == CLASS_FAIR ? BOX_FAIR : BOX_THREAD;
-}
-
 static bool is_refusal(uint64_t arg)
 {
 	uint32_t state = arg & 0xff;
@@ -449,30 +470,34 @@ void timeline_write(void *timeline, const struct machine *m, const struct trace_
 	struct timeline *t = timeline;
 	/* A message is where its reader looks, wherever it was made. */
 	uint32_t cpu = r->what == TRACE_MSG ? (uint32_t)r->arg : r->cpu;
+	uint32_t who = 0;
 	struct row *row;
-	struct seen *s;
 
+	if (t->err)
+		return;
 	if (r->time > t->now)
 		t->now = r->time;
-	if (cpu >= t->nr_rows || t->err)
+	if (r->thread) {
+		who = seen_of(t, r->thread, r->what == TRACE_NEW);
+		if (!who)
+			return;
+		look_at(&t->seen[who], thread_by_tid(m, r->thread));
+	}
+	if (cpu >= t->nr_rows)
 		return;
 	row = &t->rows[cpu];
-	if (r->thread) {
-		s = seen_of(t, r->thread);
-		if (!s)
-			return;
-		look_at(s, thread_by_tid(m, r->thread));
-	}
 	switch (r->what) {
 	case TRACE_RUN:
 		leave_cpu(t, row, STILL_RUNS);
 		end_fair(t, row);
-		if (r->thread)
+		if (who)
 			row->now = (struct box){
 				.from = t->now,
-				.tid = r->thread,
+				.who = who,
 				.nr = 1,
-				.kind = kind_of(t, r),
+				.kind = t->seen[who].is_agent ? BOX_AGENT :
+					r->arg == CLASS_FAIR  ? BOX_FAIR :
+								BOX_THREAD,
 			};
 		break;
 	case TRACE_STOP:
@@ -512,15 +537,15 @@ static void draw_tip(struct timeline *t, const struct box *b)
 	put(t, "<title>");
 	if (b->nr > 1)
 		put(t, "%u times ", b->nr);
-	if (b->tid)
-		put_label(t, b->tid);
+	if (b->who)
+		put_label(t, b->who);
 	else
 		put(t, "%s", kinds[b->kind].legend);
 	put(t, ": %s to %s (%s", format_time(from, b->from, t->unit),
 	    format_time(until, b->until, t->unit), format_time(ns, length, unit_of(length)));
 	if (b->nr > 1)
 		put(t, ", %u %% of it)", (uint32_t)(b->busy_ns * 100 / (length ? length : 1)));
-	else if (!b->tid)
+	else if (!b->who)
 		put(t, ")");
 	else
 		put(t, "), %s", b->why == STILL_RUNS ? "goes on" : trace_stop_name(b->why));
@@ -537,7 +562,7 @@ static void draw_box(struct timeline *t, const struct box *b, uint32_t y, uint32
 	put(t, "<rect x=\"%u.%02u\" y=\"%u\" width=\"%u.%02u\" height=\"%u\"", LEFT + from / 100,
 	    from % 100, y, width / 100, width % 100, h);
 	if (b->kind == BOX_THREAD)
-		put(t, " fill=\"#%06x\"", colour_of(b->tid));
+		put(t, " fill=\"#%06x\"", colour_of(t->seen[b->who].tid));
 	else
 		put(t, " fill=\"%s\"", kinds[b->kind].fill);
 	/* The paler, the less of its time it was in use. */
@@ -635,30 +660,30 @@ static void draw_axis(struct timeline *t)
 
 /* What the picture has, in words. */
 struct legend {
-	uint32_t tids[LEGEND_THREADS]; /* those that ran longest, in order */
-	uint32_t nr_tids;
+	uint32_t threads[LEGEND_THREADS]; /* those that ran longest, in order */
+	uint32_t nr_threads;
 	uint32_t nr_others;
 	uint32_t nr_words; /* kinds and marks: one line */
 };
 
-static void legend_thread(const struct timeline *t, struct legend *l, uint32_t tid)
+static void legend_thread(const struct timeline *t, struct legend *l, uint32_t who)
 {
 	uint32_t least = 0;
 
-	if (t->seen[tid].is_agent || !t->seen[tid].busy_ns)
+	if (t->seen[who].is_agent || !t->seen[who].busy_ns)
 		return;
-	if (l->nr_tids == LEGEND_THREADS) {
+	if (l->nr_threads == LEGEND_THREADS) {
 		l->nr_others++;
-		for (uint32_t i = 1; i < l->nr_tids; i++)
-			if (t->seen[l->tids[i]].busy_ns < t->seen[l->tids[least]].busy_ns)
+		for (uint32_t i = 1; i < l->nr_threads; i++)
+			if (t->seen[l->threads[i]].busy_ns < t->seen[l->threads[least]].busy_ns)
 				least = i;
-		if (t->seen[tid].busy_ns <= t->seen[l->tids[least]].busy_ns)
+		if (t->seen[who].busy_ns <= t->seen[l->threads[least]].busy_ns)
 			return;
-		l->nr_tids--;
-		memmove(&l->tids[least], &l->tids[least + 1],
-			(l->nr_tids - least) * sizeof(l->tids[0]));
+		l->nr_threads--;
+		memmove(&l->threads[least], &l->threads[least + 1],
+			(l->nr_threads - least) * sizeof(l->threads[0]));
 	}
-	l->tids[l->nr_tids++] = tid;
+	l->threads[l->nr_threads++] = who;
 }
 
 static void legend_make(struct timeline *t, struct legend *l)
@@ -673,13 +698,14 @@ static void legend_make(struct timeline *t, struct legend *l)
 		l->nr_words += t->used[i] && kinds[i].legend;
 	for (uint32_t i = 0; i < MARK_NR; i++)
 		l->nr_words += t->marked[i];
-	for (uint32_t tid = 1; tid < t->nr_seen; tid++)
-		legend_thread(t, l, tid);
+	for (uint32_t who = 1; who < t->nr_seen; who++)
+		legend_thread(t, l, who);
 }
 
 static uint32_t legend_lines(const struct legend *l)
 {
-	return !!l->nr_words + (l->nr_tids + LEGEND_COLUMNS - 1) / LEGEND_COLUMNS + !!l->nr_others;
+	return !!l->nr_words + (l->nr_threads + LEGEND_COLUMNS - 1) / LEGEND_COLUMNS +
+	       !!l->nr_others;
 }
 
 static void legend_box(struct timeline *t, uint32_t index, uint32_t y, const char *fill)
@@ -711,15 +737,15 @@ static void draw_legend(struct timeline *t, const struct legend *l, uint32_t y)
 		put(t, "<text x=\"%u\" y=\"%u\">%s</text>\n", x + 22, y, marks[i].legend);
 	}
 	y += index ? LINE : 0;
-	for (uint32_t i = 0; i < l->nr_tids; i++) {
+	for (uint32_t i = 0; i < l->nr_threads; i++) {
 		char fill[16];
 
-		snprintf(fill, sizeof(fill), "#%06x", colour_of(l->tids[i]));
+		snprintf(fill, sizeof(fill), "#%06x", colour_of(t->seen[l->threads[i]].tid));
 		legend_box(t, i, y, fill);
-		put_label(t, l->tids[i]);
+		put_label(t, l->threads[i]);
 		put(t, "</text>\n");
 	}
-	y += (l->nr_tids + LEGEND_COLUMNS - 1) / LEGEND_COLUMNS * LINE;
+	y += (l->nr_threads + LEGEND_COLUMNS - 1) / LEGEND_COLUMNS * LINE;
 	if (l->nr_others)
 		put(t, "<text x=\"%u\" y=\"%u\">and %u threads more</text>\n", LEFT, y,
 		    l->nr_others);
@@ -777,6 +803,7 @@ static void timeline_free(struct timeline *t)
 	}
 	free(t->rows);
 	free(t->seen);
+	free(t->who);
 	free(t->title);
 	free(t->buffer);
 	free(t);

@@ -25,6 +25,8 @@
 
 #define PID_CPUS 1
 #define PID_THREADS 2
+/* Tracks of threads whose numbers are used again: behind all numbers there are. */
+#define TRACKS_AGAIN (1u << 24)
 
 /* A time or duration in microseconds: three decimals are all there is. */
 #define US "%" PRIu64 ".%03u"
@@ -40,6 +42,7 @@ enum state {
 struct seen {
 	char name[NAME_SIZE];
 	uint64_t since; /* in this state */
+	uint32_t track; /* its number, unless somebody had that before */
 	uint32_t enclave;
 	uint32_t cpu;	   /* it runs on */
 	uint32_t agent_of; /* CPU; GHOST_CPU_NONE: not attached */
@@ -63,6 +66,7 @@ struct trace_file {
 	struct seen *seen;    /* [nr_seen] by tid */
 	uint32_t nr_cpus;
 	uint32_t nr_seen;
+	uint32_t nr_again;
 	uint32_t nr_waiting;	  /* members */
 	uint32_t written_waiting; /* as the file has it */
 	uint64_t now;
@@ -218,7 +222,7 @@ static void name_thread(struct trace_file *f, uint32_t tid)
 	char buf[LABEL_SIZE];
 
 	f->seen[tid].named = true;
-	begin(f, "M", PID_THREADS, tid);
+	begin(f, "M", PID_THREADS, f->seen[tid].track);
 	put(f, ",\"name\":\"thread_name\",\"args\":{\"name\":\"%s\"}}", label(f, tid, buf));
 }
 
@@ -245,19 +249,28 @@ static void look_at(struct trace_file *f, struct seen *s, uint32_t tid, const st
 }
 
 /* Into another state: the one that ends is written. */
-static void turn(struct trace_file *f, struct seen *s, uint32_t tid, enum state state)
+static void turn(struct trace_file *f, struct seen *s, enum state state)
 {
 	if (s->state == STATE_RUNS) {
-		slice(f, PID_THREADS, tid, s->since);
+		slice(f, PID_THREADS, s->track, s->since);
 		put(f, ",\"name\":\"runs\",\"args\":{\"cpu\":%u}}", s->cpu);
 	} else if (s->state == STATE_WAITS && f->now > s->since) {
-		slice(f, PID_THREADS, tid, s->since);
+		slice(f, PID_THREADS, s->track, s->since);
 		put(f, ",\"name\":\"waits\"}");
 	}
 	f->nr_waiting -= s->member && s->state == STATE_WAITS;
 	s->state = state;
 	s->since = f->now;
 	f->nr_waiting += s->member && s->state == STATE_WAITS;
+}
+
+/* Its number was somebody else's. */
+static void forget(struct trace_file *f, struct seen *s, uint32_t tid)
+{
+	turn(f, s, STATE_ASLEEP);
+	if (!s->named)
+		name_thread(f, tid);
+	*s = (struct seen){ .track = TRACKS_AGAIN + f->nr_again++ };
 }
 
 /* --- CPUs ------------------------------------------------------------------------------ */
@@ -386,18 +399,18 @@ static void write_thread(struct trace_file *f, struct seen *s, const struct trac
 {
 	switch (r->what) {
 	case TRACE_WAKE:
-		turn(f, s, r->thread, STATE_WAITS);
+		turn(f, s, STATE_WAITS);
 		break;
 	case TRACE_RUN:
-		turn(f, s, r->thread, STATE_RUNS);
+		turn(f, s, STATE_RUNS);
 		s->cpu = r->cpu;
 		break;
 	case TRACE_STOP:
-		turn(f, s, r->thread,
+		turn(f, s,
 		     r->arg == STOP_BLOCKED || r->arg == STOP_EXITED ? STATE_ASLEEP : STATE_WAITS);
 		break;
 	case TRACE_EXIT:
-		turn(f, s, r->thread, STATE_ASLEEP);
+		turn(f, s, STATE_ASLEEP);
 		if (!s->named)
 			name_thread(f, r->thread);
 		break;
@@ -429,6 +442,10 @@ void trace_write(void *file, const struct machine *m, const struct trace_record 
 		s = seen_of(f, r->thread);
 		if (!s)
 			return;
+		if (!s->track)
+			s->track = r->thread;
+		if (r->what == TRACE_NEW && s->known)
+			forget(f, s, r->thread);
 		look_at(f, s, r->thread, m);
 	}
 	if (r->what == TRACE_RUN || r->what == TRACE_STOP)
@@ -501,7 +518,7 @@ int trace_close(struct trace_file *f)
 	for (uint32_t tid = 1; tid < f->nr_seen; tid++) {
 		struct seen *s = &f->seen[tid];
 
-		turn(f, s, tid, STATE_ASLEEP);
+		turn(f, s, STATE_ASLEEP);
 		if (s->known && !s->named)
 			name_thread(f, tid);
 	}
