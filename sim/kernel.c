@@ -29,12 +29,6 @@ static const struct profile *cost(const struct machine *m)
 	return m->opt.profile;
 }
 
-/* Work of the kernel on the CPU on which we are. */
-static void charge(struct machine *m, uint64_t ns)
-{
-	m->cpu[m->this_cpu].debt_ns += ns;
-}
-
 static bool runs_ext(const struct cpu *c)
 {
 	return c->cur && c->cur->class_ == CLASS_EXT;
@@ -92,7 +86,7 @@ static void tell_end(struct machine *m, struct told *told, uint32_t type, uint32
 	m->in_event = false;
 	told->t->nr_events += numbers;
 	if (q && q->head != told->head) {
-		charge(m, cost(m)->message_ns);
+		machine_charge(m, cost(m)->message_ns);
 		machine_trace(m, TRACE_MSG, m->this_cpu, told->t,
 			      (uint64_t)q->msg[told->head & GHOST_QUEUE_MASK].type << 32 |
 				      ct->queue);
@@ -434,7 +428,7 @@ void thread_wake(struct machine *m, struct thread *t)
 	t->timer++;
 	t->woke = true;
 	machine_trace(m, TRACE_WAKE, t->cpu, t, t->cpu);
-	charge(m, cost(m)->wakeup_ns);
+	machine_charge(m, cost(m)->wakeup_ns);
 	enqueue(m, t, PLACE_ASLEEP, EVENT_WAKEUP);
 	/* Whatever became of the thread: an idle CPU whose run queue it came to looks (7.3). */
 	if (t->class_ == CLASS_EXT && m->cpu[t->cpu].idle)
@@ -611,7 +605,7 @@ struct thread *thread_fork(struct machine *m, const struct behaviour *b, void *d
 		enable(m, t, parent, true);
 	t->woke = true;
 	machine_trace(m, TRACE_WAKE, t->cpu, t, t->cpu);
-	charge(m, cost(m)->wakeup_ns);
+	machine_charge(m, cost(m)->wakeup_ns);
 	enqueue(m, t, PLACE_ASLEEP, EVENT_WAKEUP);
 	if (t->class_ == CLASS_EXT && m->cpu[t->cpu].idle)
 		cpu_resched(m, t->cpu, t->cpu == m->this_cpu ? 0 : cost(m)->ipi_ns);
@@ -729,11 +723,14 @@ static void cpu_start(struct machine *m, uint32_t cpu, struct thread *t)
 	c->debt_ns += migration_ns(m, t, cpu);
 	c->last_tid = t->tid;
 	t->ran_on = cpu;
+	if (c->run_from < c->work_until)
+		c->run_from = c->work_until;
 	machine_trace(m, TRACE_RUN, cpu, t, t->class_);
 	if (m->law)
 		law_runs(m, t, cpu);
 	if (t->woke && t->class_ == CLASS_EXT && is_member(t)) {
-		uint64_t waited = m->now + c->debt_ns - t->waits_ns;
+		uint64_t from = c->run_from > m->now ? c->run_from : m->now;
+		uint64_t waited = from + c->debt_ns - t->waits_ns;
 
 		hist_add(&m->wakeup, waited);
 		if (t->behaviour->ran)

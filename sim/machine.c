@@ -109,6 +109,19 @@ void machine_trace(struct machine *m, enum trace_what what, uint32_t cpu, const 
 						 .arg = arg });
 }
 
+void machine_charge(struct machine *m, uint64_t ns)
+{
+	struct cpu *c = &m->cpu[m->this_cpu];
+
+	if (!c->idle) {
+		c->debt_ns += ns;
+		return;
+	}
+	/* It has the time: only what is not done yet is in the way of whoever comes. */
+	c->kernel_ns += ns;
+	c->work_until = (c->work_until > m->now ? c->work_until : m->now) + ns;
+}
+
 void machine_break(struct machine *m, const char *format, ...)
 {
 	va_list args;

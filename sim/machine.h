@@ -206,6 +206,7 @@ struct cpu {
 	struct list fair;
 	uint64_t run_from;   /* since when @cur computes; later than now while the kernel works */
 	uint64_t debt_ns;    /* kernel work to be done before @cur goes on */
+	uint64_t work_until; /* an idle CPU does kernel work until then */
 	uint64_t resched_at; /* when it will look for work; SIM_FOREVER: nothing under way */
 	uint64_t fair_until; /* noise of the fair class holds it until then */
 	uint64_t busy_ns;    /* by members */
@@ -350,6 +351,8 @@ void machine_post(struct machine *m, uint64_t time, uint32_t type, uint32_t a, u
 uint32_t machine_call(struct machine *m, call_fn fn, void *arg);
 void machine_trace(struct machine *m, enum trace_what what, uint32_t cpu, const struct thread *t,
 		   uint64_t arg);
+/* Kernel work of @ns on the CPU on which we are. */
+void machine_charge(struct machine *m, uint64_t ns);
 /* A law is broken: remember the first and stop. */
 void machine_break(struct machine *m, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

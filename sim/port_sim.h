@@ -170,7 +170,7 @@ static inline void kick(__u32 cpu, bool preempt)
 		return;
 	c = &m->cpu[cpu];
 	machine_trace(m, TRACE_KICK, cpu, NULL, preempt);
-	m->cpu[m->this_cpu].debt_ns += m->opt.profile->ipi_send_ns;
+	machine_charge(m, m->opt.profile->ipi_send_ns);
 	if (preempt && c->cur && c->cur->class_ == CLASS_EXT)
 		c->cur->slice_ns = 0;
 	cpu_resched(m, cpu, cpu == m->this_cpu ? 0 : m->opt.profile->ipi_ns);
