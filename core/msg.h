@@ -13,6 +13,9 @@
 /* What the status word says of each state. */
 static __u32 status_flags(__u32 state)
 {
+	/* Not to be picked now, whatever becomes of the claim. */
+	if (state >= CORE_TASK_CLAIMED)
+		return GHOST_STATUS_INUSE | GHOST_STATUS_ONCPU;
 	switch (state) {
 	case CORE_TASK_NEW:
 		return GHOST_STATUS_INUSE | GHOST_STATUS_NEW;

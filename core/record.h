@@ -17,8 +17,8 @@
  * LATCHED is on a CPU's queue by a commit, or runs; sched_ext would tell the
  * two apart at the price of one more callback per switch. FALLBACK is
  * runnable or running without a commit. All transitions are made by events
- * under the thread's run-queue lock, except CUSTODY -> LATCHED, which a commit
- * makes with compare-exchange.
+ * under the thread's run-queue lock, except CUSTODY -> CLAIMED -> LATCHED, or
+ * back, which a commit makes with compare-exchange.
  */
 enum core_task_state {
 	CORE_TASK_ABSENT = 0,
@@ -27,6 +27,12 @@ enum core_task_state {
 	CORE_TASK_CUSTODY,
 	CORE_TASK_LATCHED,
 	CORE_TASK_FALLBACK,
+	/*
+	 * Plus a CPU: in custody still, and about to be moved by a commit there.
+	 * The CPU is named so that a commit that fails takes back its own claim
+	 * and never somebody else's (tests/model/seqnum.pml).
+	 */
+	CORE_TASK_CLAIMED = 0x10000,
 };
 
 /* core_task.flags */

@@ -14,6 +14,9 @@
 /* A refusal by the thread's own state. */
 static __u32 txn_refuse_state(__u32 state)
 {
+	/* Another CPU's commit that may still fail: who is told "on a CPU" would forget it. */
+	if (state >= CORE_TASK_CLAIMED)
+		return GHOST_TXN_AGAIN;
 	switch (state) {
 	case CORE_TASK_LATCHED:
 	case CORE_TASK_FALLBACK:
@@ -49,16 +52,18 @@ static __u32 txn_move(__u32 enclave, __u32 cpu, const struct ghost_txn *txn,
 	if (!port_task_allowed(txn->slot, cpu))
 		return GHOST_TXN_NOT_ALLOWED;
 	/*
-	 * LATCHED before the move: from the moment it is on the CPU's queue its
-	 * next event may come, from another CPU, and must find the right state.
+	 * CLAIMED before the move: from the moment it is on the CPU's queue its
+	 * next event may come, from another CPU, and must not find CUSTODY.
 	 */
-	if (port_cmpxchg(&t->state, CORE_TASK_CUSTODY, CORE_TASK_LATCHED) != CORE_TASK_CUSTODY)
+	if (port_cmpxchg(&t->state, CORE_TASK_CUSTODY, CORE_TASK_CLAIMED + cpu) !=
+	    CORE_TASK_CUSTODY)
 		return GHOST_TXN_AGAIN;
 	if (!port_custody_move(custody, txn->slot, txn->slice_ns)) {
 		/* Not there yet, or no more. Only undo what no event has overwritten. */
-		port_cmpxchg(&t->state, CORE_TASK_LATCHED, CORE_TASK_CUSTODY);
+		port_cmpxchg(&t->state, CORE_TASK_CLAIMED + cpu, CORE_TASK_CUSTODY);
 		return t->seq == txn->task_seq ? GHOST_TXN_AGAIN : GHOST_TXN_TASK_STALE;
 	}
+	port_cmpxchg(&t->state, CORE_TASK_CLAIMED + cpu, CORE_TASK_LATCHED);
 	/*
 	 * From here on its messages go to this CPU's agent. All earlier ones
 	 * have been read, or the sequence number would not have fitted.

@@ -1051,7 +1051,7 @@ static enum thread_place take_out(struct machine *m, struct thread *t)
 		kernel_arrive(m, t);
 	from = t->place;
 	t->claimed = m->in_dispatch && from == PLACE_CUSTODY &&
-		     m->tasks[slot_of(t)].state == CORE_TASK_LATCHED;
+		     m->tasks[slot_of(t)].state >= CORE_TASK_CLAIMED;
 	if (from != PLACE_ASLEEP && from != PLACE_RUNS && from != PLACE_GONE)
 		unplace(m, t);
 	return from;

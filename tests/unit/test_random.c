@@ -485,7 +485,7 @@ static bool half_open;
 
 static void hook_change(void)
 {
-	if (fake.task[victim].state == CORE_TASK_LATCHED) {
+	if (fake.task[victim].state >= CORE_TASK_CLAIMED) {
 		/* Claimed already: being put back is a preemption then. */
 		if (change_begin(victim))
 			enqueue(victim, EVENT_RESTORE, false);
@@ -501,7 +501,7 @@ static void hook_change_half(void)
 
 static void hook_reenter(void)
 {
-	bool claimed = fake.task[victim].state == CORE_TASK_LATCHED;
+	bool claimed = fake.task[victim].state >= CORE_TASK_CLAIMED;
 
 	fake.th[victim].place = FAKE_NOWHERE;
 	enqueue(victim, EVENT_RESTORE, !claimed);
