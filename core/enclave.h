@@ -286,13 +286,22 @@ static void heartbeat_cpu(__u32 cpu)
 	}
 }
 
-/* Whatever a race left behind in an enclave without agents. */
+/*
+ * Whatever a race left behind: threads in custody without agents, and threads
+ * of the fallback with them, whom nobody would run beside one that never
+ * leaves its CPU to anybody else.
+ */
 static void heartbeat_enclave(__u32 enclave)
 {
 	const struct core_enclave *e = port_enclave(enclave);
 
-	if (!e || e->state == GHOST_ENCLAVE_FREE || e->state == GHOST_ENCLAVE_ONLINE)
+	if (!e || e->state == GHOST_ENCLAVE_FREE)
 		return;
+	if (e->state == GHOST_ENCLAVE_ONLINE) {
+		if (port_waiting(enclave, PORT_FALLBACK))
+			port_reenqueue(enclave, PORT_FALLBACK);
+		return;
+	}
 	if (port_waiting(enclave, PORT_CUSTODY))
 		port_reenqueue(enclave, PORT_CUSTODY);
 	if (port_waiting(enclave, PORT_FALLBACK))

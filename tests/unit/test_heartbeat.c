@@ -251,10 +251,23 @@ static void test_heartbeat_wakes_every_cpu_for_what_is_left_in_the_fallback(void
 static void test_heartbeat_leaves_what_waits_for_agents_to_them(void **state)
 {
 	left_in(1, FAKE_CUSTODY);
-	left_in(1, FAKE_FALLBACK);
 	beats(3);
 	assert_reenqueued(1, 0);
 	assert_nobody_touched();
+}
+
+/* It came there while the agents came: nobody looks for it as long as they commit others. */
+static void test_heartbeat_gives_agents_what_is_left_in_the_fallback(void **state)
+{
+	__u32 slot = left_in(1, FAKE_FALLBACK);
+
+	beats(1);
+	assert_int_equal(fake.reenqueues[1][PORT_FALLBACK], 1);
+	assert_int_equal(fake.reenqueues[1][PORT_CUSTODY], 0);
+	assert_nobody_touched();
+	fake.th[slot].place = FAKE_CUSTODY;
+	beats(1);
+	assert_int_equal(fake.reenqueues[1][PORT_FALLBACK], 1);
 }
 
 static void test_heartbeat_leaves_an_enclave_without_waiting_threads_alone(void **state)
@@ -264,7 +277,6 @@ static void test_heartbeat_leaves_an_enclave_without_waiting_threads_alone(void 
 		fake.enclave[1].state = offline[i];
 		left_in(1, FAKE_RUNS);
 		left_in(2, FAKE_CUSTODY); /* those have their agents */
-		left_in(2, FAKE_FALLBACK);
 		beats(3);
 		assert_reenqueued(1, 0);
 		assert_nobody_touched();
@@ -515,6 +527,7 @@ int main(void)
 		T(test_heartbeat_enqueues_anew_what_is_left_in_custody_without_agents),
 		T(test_heartbeat_wakes_every_cpu_for_what_is_left_in_the_fallback),
 		T(test_heartbeat_leaves_what_waits_for_agents_to_them),
+		T(test_heartbeat_gives_agents_what_is_left_in_the_fallback),
 		T(test_heartbeat_leaves_an_enclave_without_waiting_threads_alone),
 		T(test_heartbeat_finds_a_stall_and_not_too_early),
 		T(test_heartbeat_takes_a_thread_that_ran_meanwhile_for_no_stall),
