@@ -175,6 +175,17 @@ static void garbage(struct faults *f, uint32_t what)
 
 /* --- what happens ----------------------------------------------------------------------- */
 
+static void ping(struct faults *f, uint32_t cpu)
+{
+	struct ghost_ctl ctl = { .op = GHOST_CTL_AGENT_PING,
+				 .enclave = sim_enclave(f->s),
+				 .cpu = cpu };
+
+	kernel_agent(f->m, &ctl);
+	if (!ctl.ret)
+		law_pinged(f->m, cpu);
+}
+
 static void destroy_main(struct process *p, void *arg)
 {
 	struct faults *f = arg;
@@ -278,9 +289,7 @@ static void fault_happens(struct faults *f, const struct fault *ft)
 			thread_nice(m, t, t->nice ? 0 : 1);
 		break;
 	case FAULT_PING:
-		kernel_agent(m, &(struct ghost_ctl){ .op = GHOST_CTL_AGENT_PING,
-						     .enclave = sim_enclave(f->s),
-						     .cpu = ft->what % m->nr_cpus });
+		ping(f, ft->what % m->nr_cpus);
 		break;
 	}
 }
@@ -361,14 +370,16 @@ static void interrupt(struct machine *m, uint32_t slot)
 	struct thread *self = m->this_thread;
 
 	if (f->over || f->inside || !f->plan->interrupt_ppm || (slot && !t) ||
-	    !random_chance(&f->random, f->plan->interrupt_ppm / (slot ? 1 : 4)))
+	    !random_chance(&f->random, f->plan->interrupt_ppm / (slot ? 2 : 1)))
 		return;
 	f->inside = true;
 	machine_trace(m, TRACE_FAULT, cpu, t, FAULT_NR);
 	if (t)
 		interrupt_thread(f, t, cpu);
-	else
+	else if (random_below(&f->random, 2))
 		interrupt_wake(f, cpu);
+	else
+		ping(f, cpu);
 	m->this_cpu = cpu;
 	m->this_thread = self;
 	f->inside = false;

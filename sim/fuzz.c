@@ -87,7 +87,7 @@ void fuzz_draw(struct fuzz_case *ret, uint64_t seed, const char *policy, uint32_
 	}
 	if (random_below(&r, 8)) {
 		c.plan.nr = random_below(&r, random_below(&r, 2) ? 5 : 40);
-		c.plan.interrupt_ppm = random_below(&r, 2) ? random_below(&r, 200000) : 0;
+		c.plan.interrupt_ppm = random_below(&r, 3) ? random_below(&r, 400000) : 0;
 	}
 	for (uint32_t i = 0; i < c.plan.nr; i++)
 		draw_fault(&c.plan.faults[i], &r, c.duration_ns);

@@ -58,21 +58,31 @@ const struct law_counts *law_counts(const struct machine *m)
 	return &m->law->counts;
 }
 
+static bool online(const struct machine *m, uint32_t enclave)
+{
+	return m->enclaves[enclave].state == GHOST_ENCLAVE_ONLINE;
+}
+
 void law_blind(struct machine *m)
 {
 	if (m->law)
 		m->law->blind = true;
 }
 
+void law_pinged(struct machine *m, uint32_t cpu)
+{
+	const struct sim_enclave *e = &m->enclave[m->cpus[cpu].enclave];
+
+	if (!m->law || !e->cpu || !online(m, m->cpus[cpu].enclave))
+		return;
+	m->law->must_see[cpu] = e->cpu[cpu].agent_seq;
+	m->law->must[cpu] = true;
+}
+
 void law_excuse(struct machine *m)
 {
 	if (m->law)
 		m->law->excused = true;
-}
-
-static bool online(const struct machine *m, uint32_t enclave)
-{
-	return m->enclaves[enclave].state == GHOST_ENCLAVE_ONLINE;
 }
 
 /* --- each event, one message or one counted overflow ------------------------------- */

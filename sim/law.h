@@ -41,6 +41,9 @@ void law_free(struct machine *m);
 /* Somebody wrote to a queue's tail: what was read cannot be told from it any more. */
 void law_blind(struct machine *m);
 
+/* @cpu's agent was pinged: it must look before its CPU may idle. */
+void law_pinged(struct machine *m, uint32_t cpu);
+
 /* An agent was made to hang: its enclave may be taken from it. */
 void law_excuse(struct machine *m);
 

@@ -9,7 +9,7 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 99
 build=$PWD/build
-cases=${GHOST_CASES:-1500}
+cases=${GHOST_CASES:-3000}
 seed=${GHOST_SEED:-1}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
