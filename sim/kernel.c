@@ -84,7 +84,6 @@ static void tell_end(struct machine *m, struct told *told, uint32_t type, uint32
 	const struct ghost_queue *q = told->page ? &told->page->queue : NULL;
 
 	m->in_event = false;
-	told->t->nr_events += numbers;
 	if (q && q->head != told->head) {
 		machine_charge(m, cost(m)->message_ns);
 		machine_trace(m, TRACE_MSG, m->this_cpu, told->t,
@@ -417,6 +416,18 @@ void kernel_reenqueue(struct machine *m, uint32_t enclave, uint32_t which)
 
 /* --- waking ------------------------------------------------------------------------------ */
 
+/* It sleeps, or is new, and becomes runnable. */
+static void thread_activate(struct machine *m, struct thread *t)
+{
+	t->woke = true;
+	machine_trace(m, TRACE_WAKE, t->cpu, t, t->cpu);
+	machine_charge(m, cost(m)->wakeup_ns);
+	enqueue(m, t, PLACE_ASLEEP, EVENT_WAKEUP);
+	/* Whatever became of the thread: an idle CPU whose run queue it came to looks (7.3). */
+	if (t->class_ == CLASS_EXT && m->cpu[t->cpu].idle)
+		cpu_resched(m, t->cpu, t->cpu == m->this_cpu ? 0 : cost(m)->ipi_ns);
+}
+
 void thread_wake(struct machine *m, struct thread *t)
 {
 	if (t->place == PLACE_GONE)
@@ -426,13 +437,7 @@ void thread_wake(struct machine *m, struct thread *t)
 		return;
 	}
 	t->timer++;
-	t->woke = true;
-	machine_trace(m, TRACE_WAKE, t->cpu, t, t->cpu);
-	machine_charge(m, cost(m)->wakeup_ns);
-	enqueue(m, t, PLACE_ASLEEP, EVENT_WAKEUP);
-	/* Whatever became of the thread: an idle CPU whose run queue it came to looks (7.3). */
-	if (t->class_ == CLASS_EXT && m->cpu[t->cpu].idle)
-		cpu_resched(m, t->cpu, t->cpu == m->this_cpu ? 0 : cost(m)->ipi_ns);
+	thread_activate(m, t);
 }
 
 /* --- coming and going -------------------------------------------------------------------------- */
@@ -558,7 +563,6 @@ static void enable(struct machine *m, struct thread *t, const struct thread *par
 	port_task_name(slot, st);
 	t->who = WHO(WHO_MEMBER, enclave, slot);
 	t->told = false;
-	t->nr_events = 0;
 	if (m->law)
 		law_joined(m, t, slot);
 	machine_trace(m, TRACE_JOIN, t->cpu, t, enclave);
@@ -603,12 +607,7 @@ struct thread *thread_fork(struct machine *m, const struct behaviour *b, void *d
 	t->class_ = parent->class_;
 	if (t->class_ == CLASS_EXT)
 		enable(m, t, parent, true);
-	t->woke = true;
-	machine_trace(m, TRACE_WAKE, t->cpu, t, t->cpu);
-	machine_charge(m, cost(m)->wakeup_ns);
-	enqueue(m, t, PLACE_ASLEEP, EVENT_WAKEUP);
-	if (t->class_ == CLASS_EXT && m->cpu[t->cpu].idle)
-		cpu_resched(m, t->cpu, t->cpu == m->this_cpu ? 0 : cost(m)->ipi_ns);
+	thread_activate(m, t);
 	return t;
 }
 

@@ -162,9 +162,8 @@ struct thread {
 	uint64_t runtime_ns;
 	uint64_t left_ns; /* of the current action */
 	uint64_t slice_ns;
-	uint64_t stamp;	    /* when it entered custody, in entries */
-	uint64_t waits_ns;  /* time since when it is runnable and does not run */
-	uint64_t nr_events; /* what its sequence number must say, from its join on */
+	uint64_t stamp;	   /* when it entered custody, in entries */
+	uint64_t waits_ns; /* time since when it is runnable and does not run */
 	uint32_t tid;
 	uint64_t stop_left_ns; /* of the action in which SIGSTOP met it */
 	uint32_t timer;	       /* generation of its timer */
