@@ -539,6 +539,12 @@ static void agent_thread(void *arg)
 	b->wait(b, &all->phase, AGENTS_STARTING, ~0ull);
 	if (!a->err)
 		agent_loop(a);
+	/*
+	 * Out of our class by itself: the kernel notices the end of a thread only
+	 * after whoever joins it goes on (7.3), and would call its CPU taken till
+	 * then.
+	 */
+	b->task_leave(b, b->thread_id(b));
 	if (__atomic_add_fetch(&all->nr_ended, 1, __ATOMIC_ACQ_REL) < all->nr)
 		return;
 	ghost_store_release(&all->ended, 1);

@@ -18,6 +18,7 @@
 
 #define AGENT_STACK (64 * 1024)
 #define MAIN_STACK (128 * 1024)
+#define EXIT_NS 20000
 
 /* A thread of a process that runs a fiber on the machine's CPUs. */
 struct agent {
@@ -97,23 +98,28 @@ static void agent_main(void *arg)
 	pay(a);
 }
 
-static struct action agent_next(struct machine *m, struct thread *t)
-{
-	struct agent *a = t->agent;
-
-	if (!fiber_ended(a->fiber))
-		fiber_resume(a->fiber);
-	if (fiber_ended(a->fiber))
-		return (struct action){ .act = ACT_EXIT };
-	return a->action;
-}
-
 static void process_resume(struct machine *m, void *arg);
 
 static void main_wake(struct process *p)
 {
 	if (p->waiting)
 		machine_post(p->m, p->m->now, EV_CALL, p->call, 0);
+}
+
+static struct action agent_next(struct machine *m, struct thread *t)
+{
+	struct agent *a = t->agent;
+
+	if (!fiber_ended(a->fiber))
+		fiber_resume(a->fiber);
+	if (!fiber_ended(a->fiber))
+		return a->action;
+	if (a->ended)
+		return (struct action){ .act = ACT_EXIT };
+	/* Who joins it goes on from here, while the kernel takes it down (mm_release(), 7.3). */
+	a->ended = 1;
+	main_wake(a->process);
+	return (struct action){ .act = ACT_RUN, .ns = EXIT_NS };
 }
 
 static void agent_gone(struct machine *m, struct thread *t)

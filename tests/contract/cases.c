@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "libghost/agent.h"
 #include "tests/contract/contract.h"
 
 #define TICK_NS (4 * MS)
@@ -347,6 +348,24 @@ static void case_new_agents_take_over_a_lost_enclave(struct world *w)
 	until(w, flags_of(w, p) == (GHOST_STATUS_INUSE | GHOST_STATUS_RUNNABLE));
 	put_on(w, CPU_B, p, GHOST_SLICE_INF);
 	see_on(w, p, CPU_B);
+}
+
+static void nothing_to_run(struct ghost_agent *a, uint32_t cpu)
+{
+}
+
+static void case_agents_that_were_stopped_can_be_followed_at_once(struct world *w)
+{
+	static const struct ghost_policy idle = { .name = "idle", .schedule = nothing_to_run };
+	struct ghost_agents *agents;
+
+	for (int i = 0; i < 100; i++) {
+		check_is(w, ghost_agents_start(&agents, w->e, &idle, NULL), 0);
+		check_is(w, enclave_state(w), GHOST_ENCLAVE_ONLINE);
+		ghost_agents_stop(agents);
+		check_is(w, page(w, CPU_A)->agent_tid, 0);
+		check_is(w, page(w, CPU_B)->agent_tid, 0);
+	}
 }
 
 static void case_agents_that_go_offline_leave_an_idle_enclave(struct world *w)
@@ -1984,6 +2003,7 @@ const struct contract_case contract_cases[] = {
 	CASE(case_an_agent_that_leaves_its_class_does_so_too),
 	CASE(case_no_thread_keeps_a_cpu_for_itself_when_the_agents_are_lost),
 	CASE(case_new_agents_take_over_a_lost_enclave),
+	CASE(case_agents_that_were_stopped_can_be_followed_at_once),
 	CASE(case_agents_that_go_offline_leave_an_idle_enclave),
 	CASE(case_agents_that_let_a_thread_wait_too_long_lose_the_enclave),
 	CASE(case_destroying_a_busy_enclave_gives_its_members_back),

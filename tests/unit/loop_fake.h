@@ -112,6 +112,13 @@ static inline int loop_agent_enter(struct ghost_backend *self)
 	return 0;
 }
 
+static inline int loop_task_leave(struct ghost_backend *self, __u32 tid)
+{
+	if (loop.cpu[loop_self].agent_tid == tid)
+		__atomic_store_n(&loop.cpu[loop_self].agent_tid, 0, __ATOMIC_RELEASE);
+	return 0;
+}
+
 static inline void loop_agent_yield(struct ghost_backend *self)
 {
 	struct loop_cpu *at = &loop.at[loop_self];
@@ -141,6 +148,7 @@ static inline void loop_reset(__u32 nr_cpus)
 	loop.backend.agent_pin = loop_agent_pin;
 	loop.backend.agent_enter = loop_agent_enter;
 	loop.backend.agent_yield = loop_agent_yield;
+	loop.backend.task_leave = loop_task_leave;
 	pthread_mutex_init(&loop.lock, NULL);
 	pthread_cond_init(&loop.changed, NULL);
 	loop_es()->state = GHOST_ENCLAVE_IDLE;

@@ -862,6 +862,18 @@ static void test_loop_stop_ends_agents_that_wait(void **state)
 	assert_true(loop.at[0].pings && loop.at[1].pings);
 }
 
+/* Whoever starts agents next finds the CPUs free, without having to wait for the kernel. */
+static void test_loop_stop_leaves_no_agent_in_the_class(void **state)
+{
+	loop_start(&writer, NULL);
+	assert_int_not_equal(loop.cpu[0].agent_tid, 0);
+	loop_release();
+	ghost_agents_stop(loop.agents);
+	loop.agents = NULL;
+	for (uint32_t cpu = 0; cpu < LOOP_CPUS; cpu++)
+		assert_int_equal(loop.cpu[cpu].agent_tid, 0);
+}
+
 static void test_loop_wrong_arguments_are_refused(void **state)
 {
 	struct ghost_agents_opts small = { .size = sizeof(small) - 1 };
@@ -975,6 +987,7 @@ int main(void)
 		T(test_loop_rebuild_does_not_revive_the_dead),
 		T(test_loop_ends_when_the_enclave_is_lost),
 		T(test_loop_stop_ends_agents_that_wait),
+		T(test_loop_stop_leaves_no_agent_in_the_class),
 		T(test_loop_wrong_arguments_are_refused),
 		T(test_loop_parameters_are_checked_and_handed_on),
 		T(test_loop_start_in_a_taken_enclave_changes_nothing),
