@@ -27,6 +27,12 @@ enum ghost_lost_reason {
 	GHOST_LOST_CPU = 3,   /* one of its CPUs went offline, and with it an agent's place */
 };
 
+/* Which messages about CPUs are sent; ghost_ctl.flags of GHOST_CTL_DELIVER. */
+#define GHOST_DELIVER_TICKS 0x1	       /* CPU_TICK */
+#define GHOST_DELIVER_AVAILABILITY 0x2 /* CPU_AVAILABLE, CPU_BUSY */
+#define GHOST_DELIVER_RUNNABILITY 0x4  /* CPU_AGENT_BLOCKED, CPU_AGENT_WAKEUP */
+#define GHOST_DELIVER_ALL 0x7
+
 struct ghost_enclave_status {
 	__u64 word; /* no status word: always 0, so that no reader takes it for a thread */
 	__u32 abi;
@@ -38,9 +44,11 @@ struct ghost_enclave_status {
 	__u32 nr_slots; /* no slot at or above this one was ever used */
 	__u32 nr_tasks;
 	__u32 nr_cpus;
-	__u32 pad0;
-	__u64 nr_no_slot; /* threads left to the fallback because the table was full */
-	__u64 pad1[9];
+	__u32 deliver;	     /* GHOST_DELIVER_* */
+	__u64 nr_no_slot;    /* threads left to the fallback because the table was full */
+	__u32 default_queue; /* of new threads; GHOST_QUEUE_NONE: each has that of a CPU */
+	__u32 ring_len;	     /* messages in all queues together */
+	__u64 pad1[8];
 	__u64 idle[GHOST_CPU_WORDS]; /* CPUs with nothing to run */
 };
 

@@ -7,7 +7,7 @@
 #define GHOST_ABI_LIMITS_H
 
 /* Changes with every incompatible change of a layout; see abi/layout.golden. */
-#define GHOST_ABI_VERSION 1
+#define GHOST_ABI_VERSION 2
 
 /* Enclave ids are 1 .. GHOST_ENCLAVES_MAX - 1; 0 means "no enclave". */
 #define GHOST_ENCLAVES_MAX 64
@@ -23,9 +23,21 @@
 #define GHOST_SLOTS_DEFAULT 16384
 #define GHOST_SLOTS_MAX (1u << 20)
 
-/* Messages in one queue: a power of two, so that positions may wrap freely. */
+/*
+ * Queues are named by their index in the table of CPUs: each CPU of an enclave
+ * has the one of its own number, and GHOST_QUEUES_MADE further entries are for
+ * queues that agents make.
+ */
+#define GHOST_QUEUES_MADE 64
+#define GHOST_QUEUE_NONE (~0u)
+
+/* Messages in the queue of a CPU; lengths are powers of two, so that positions may wrap. */
 #define GHOST_QUEUE_LEN 512
-#define GHOST_QUEUE_MASK (GHOST_QUEUE_LEN - 1)
+#define GHOST_QUEUE_LEN_MAX 65536
+/* Messages in all queues that the agents of an enclave make, unless it was created otherwise. */
+#define GHOST_RING_DEFAULT 65536
+/* Agents that the messages of one queue can wake. */
+#define GHOST_WAKES_MAX 4
 
 #define GHOST_COMM_LEN 16
 

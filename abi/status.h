@@ -17,6 +17,7 @@
 #define GHOST_STATUS_ONCPU 0x4	  /* committed to a CPU: runs, or is about to */
 #define GHOST_STATUS_FALLBACK 0x8 /* runnable, and the kernel's fallback has it */
 #define GHOST_STATUS_NEW 0x10	  /* its TASK_NEW is still to come */
+#define GHOST_STATUS_LATCHED 0x20 /* with ONCPU: it is not there yet */
 
 /*
  * @word is one 64-bit store: sequence number in the high half, flags in the
@@ -30,9 +31,9 @@ struct ghost_status {
 	__u32 tid;
 	__u32 tgid;
 	__u32 cpu;   /* where it runs or last ran */
-	__u32 queue; /* CPU whose queue gets its messages */
+	__u32 queue; /* which gets its messages */
 	__u64 runtime_ns;
-	__u64 switch_ns; /* when it was last put on a CPU; not yet filled */
+	__u64 switch_ns; /* when it was last put on a CPU by a commit */
 	__s32 nice;
 	__u32 weight;
 	__u64 pad0;

@@ -41,7 +41,7 @@ static __always_inline void status_set_cpus(struct ghost_status *st, struct task
 static void agent_bind(struct task_struct *p, u32 enclave, u32 cpu)
 {
 	if (agent_attach(enclave, cpu, p->pid,
-			 p->nr_cpus_allowed == 1 && bpf_cpumask_test_cpu(cpu, p->cpus_ptr)))
+			 p->nr_cpus_allowed == 1 && bpf_cpumask_test_cpu(cpu, p->cpus_ptr), 0))
 		scx_bpf_task_set_dsq_vtime(p, WHO(WHO_AGENT, enclave, cpu));
 }
 
@@ -87,6 +87,11 @@ void BPF_PROG(ghost_enable, struct task_struct *p)
 	u64 *joining;
 	u64 who = 0;
 
+	/* An agent that spins has no business here. */
+	who = p->scx.dsq_vtime;
+	if (who_kind(who) == WHO_SPINNER)
+		enclave_agent_gone(who_enclave(who), who_index(who), tid);
+	who = 0;
 	scx_bpf_task_set_dsq_vtime(p, 0);
 	joining = bpf_map_lookup_elem(&ghost_joining, &tid);
 	if (joining) {
@@ -112,8 +117,8 @@ void BPF_PROG(ghost_disable, struct task_struct *p)
 	struct task_struct *old;
 	struct task_ref *ref;
 
-	if (who_kind(who) == WHO_AGENT && agent_detach(who_enclave(who), who_index(who), p->pid))
-		enclave_lose(who_enclave(who), GHOST_LOST_AGENT_EXIT, p->pid);
+	if (who_kind(who) == WHO_AGENT)
+		enclave_agent_gone(who_enclave(who), who_index(who), p->pid);
 	if (who_kind(who) != WHO_MEMBER)
 		return;
 	ref = bpf_map_lookup_elem(&ghost_refs, &slot);
@@ -124,6 +129,16 @@ void BPF_PROG(ghost_disable, struct task_struct *p)
 	}
 	event_task_gone(slot, p->__state & TASK_DEAD, p->se.sum_exec_runtime);
 	scx_bpf_task_set_dsq_vtime(p, 0);
+}
+
+/* Of every thread that ends, of whatever class. */
+SEC("struct_ops/exit_task")
+void BPF_PROG(ghost_exit_task, struct task_struct *p, struct scx_exit_task_args *args)
+{
+	u64 who = p->scx.dsq_vtime;
+
+	if (who_kind(who) == WHO_SPINNER)
+		enclave_agent_gone(who_enclave(who), who_index(who), p->pid);
 }
 
 /* --- threads become runnable --------------------------------------------- */
@@ -159,7 +174,7 @@ static __always_inline int enqueue_cause(const struct task_struct *p, u64 enq_fl
 			return EVENT_LATCH;
 		return EVENT_RESTORE;
 	}
-	return cpu_was_kicked(here) ? EVENT_RESTORE : EVENT_SLICE;
+	return cpu_stop_cause(here, who_index(p->scx.dsq_vtime));
 }
 
 /*
@@ -242,11 +257,26 @@ void BPF_PROG(ghost_dispatch, s32 cpu, struct task_struct *prev)
 	cpu_dispatch(cpu, (struct port_thread *)prev);
 }
 
+SEC("struct_ops/running")
+void BPF_PROG(ghost_running, struct task_struct *p)
+{
+	u32 cpu = scx_bpf_task_cpu(p);
+	u64 who = p->scx.dsq_vtime;
+
+	cpu_ours(cpu);
+	if (who_kind(who) == WHO_MEMBER)
+		event_task_running(who_index(who), cpu);
+	else if (who_kind(who) == WHO_AGENT)
+		agent_running(who_index(who));
+}
+
 SEC("struct_ops/update_idle")
 void BPF_PROG(ghost_update_idle, s32 cpu, bool idle)
 {
+	/* What was picked of our class is taken from its queue only after this (7.3). */
 	if (!idle)
-		cpu_busy(cpu);
+		cpu_busy(cpu, scx_bpf_dsq_nr_queued(K_ENUM(scx_dsq_id_flags, SCX_DSQ_LOCAL_ON) |
+						    cpu) > 0);
 }
 
 /* --- threads leave a CPU ------------------------------------------------------ */
@@ -321,12 +351,51 @@ void BPF_PROG(ghost_set_weight, struct task_struct *p, u32 weight)
 SEC("struct_ops/cpu_online")
 void BPF_PROG(ghost_cpu_online, s32 cpu)
 {
+	enclave_cpu_online(cpu);
 }
 
 SEC("struct_ops/cpu_offline")
 void BPF_PROG(ghost_cpu_offline, s32 cpu)
 {
 	enclave_cpu_offline(cpu);
+}
+
+/* --- who else wants a CPU ------------------------------------------------------ */
+
+#define SCHED_NORMAL 0
+#define SCHED_BATCH 3
+#define SCHED_IDLE 5
+
+/*
+ * Attached by an agent that spins, for as long as it lives: it is above the
+ * fair class, which would have to wait for a second for its share (7.2).
+ */
+static __always_inline void fair_comes(const struct task_struct *p, u32 cpu)
+{
+	if (p->policy == SCHED_NORMAL || p->policy == SCHED_BATCH || p->policy == SCHED_IDLE)
+		cpu_wanted(cpu);
+}
+
+SEC("tp_btf/sched_wakeup")
+int BPF_PROG(ghost_wakeup, struct task_struct *p)
+{
+	fair_comes(p, scx_bpf_task_cpu(p));
+	return 0;
+}
+
+SEC("tp_btf/sched_wakeup_new")
+int BPF_PROG(ghost_wakeup_new, struct task_struct *p)
+{
+	fair_comes(p, scx_bpf_task_cpu(p));
+	return 0;
+}
+
+SEC("tp_btf/sched_migrate_task")
+int BPF_PROG(ghost_migrate, struct task_struct *p, int cpu)
+{
+	if (p->on_rq)
+		fair_comes(p, cpu);
+	return 0;
 }
 
 /* --- requests and time ----------------------------------------------------- */
@@ -341,7 +410,10 @@ int ghost_admin(struct ghost_ctl *ctl)
 SEC("syscall")
 int ghost_agent(struct ghost_ctl *ctl)
 {
+	/* The thread behind a slot, and custody, may only be looked at under RCU. */
+	bpf_rcu_read_lock();
 	ctl_agent(ctl);
+	bpf_rcu_read_unlock();
 	return 0;
 }
 
@@ -396,6 +468,7 @@ struct sched_ext_ops ghost_ops = {
 	.select_cpu = (void *)ghost_select_cpu,
 	.enqueue = (void *)ghost_enqueue,
 	.dispatch = (void *)ghost_dispatch,
+	.running = (void *)ghost_running,
 	.quiescent = (void *)ghost_quiescent,
 	.yield = (void *)ghost_yield,
 	.set_weight = (void *)ghost_set_weight,
@@ -405,6 +478,7 @@ struct sched_ext_ops ghost_ops = {
 	.cpu_offline = (void *)ghost_cpu_offline,
 	.enable = (void *)ghost_enable,
 	.disable = (void *)ghost_disable,
+	.exit_task = (void *)ghost_exit_task,
 	.init = (void *)ghost_init,
 	.exit = (void *)ghost_ops_exit,
 	.timeout_ms = 30000,

@@ -48,6 +48,14 @@ struct sched_entity {
 	u64 sum_exec_runtime;
 };
 
+struct cfs_rq {
+	unsigned int h_nr_queued;
+};
+
+struct rq {
+	struct cfs_rq cfs;
+};
+
 struct sched_ext_entity {
 	u32 flags;
 	u64 slice;
@@ -99,6 +107,7 @@ struct sched_ext_ops {
 	s32 (*select_cpu)(struct task_struct *p, s32 prev_cpu, u64 wake_flags);
 	void (*enqueue)(struct task_struct *p, u64 enq_flags);
 	void (*dispatch)(s32 cpu, struct task_struct *prev);
+	void (*running)(struct task_struct *p);
 	void (*quiescent)(struct task_struct *p, u64 deq_flags);
 	bool (*yield)(struct task_struct *from, struct task_struct *to);
 	void (*set_weight)(struct task_struct *p, u32 weight);
@@ -108,6 +117,7 @@ struct sched_ext_ops {
 	void (*cpu_offline)(s32 cpu);
 	void (*enable)(struct task_struct *p);
 	void (*disable)(struct task_struct *p);
+	void (*exit_task)(struct task_struct *p, struct scx_exit_task_args *args);
 	s32 (*init)(void);
 	void (*exit)(struct scx_exit_info *info);
 	u32 dispatch_max_batch;
@@ -139,6 +149,7 @@ enum scx_ops_flags {
 enum scx_dsq_id_flags {
 	SCX_DSQ_GLOBAL = 1ULL << 63 | 1,
 	SCX_DSQ_LOCAL = 1ULL << 63 | 2,
+	SCX_DSQ_LOCAL_ON = 1ULL << 63 | 1ULL << 62,
 };
 
 enum scx_enq_flags {
@@ -176,6 +187,8 @@ enum scx_public_consts {
 extern s32 scx_bpf_create_dsq(u64 dsq_id, s32 node) __ksym;
 extern void scx_bpf_dsq_insert(struct task_struct *p, u64 dsq_id, u64 slice, u64 enq_flags) __ksym;
 extern bool scx_bpf_dsq_move_to_local(u64 dsq_id) __ksym;
+/* libbpf strips the last suffix: this is the kernel's scx_bpf_dsq_move_to_local___v2 (7.1). */
+extern bool scx_bpf_dsq_move_to_local___v2___compat(u64 dsq_id, u64 enq_flags) __ksym __weak;
 extern void scx_bpf_dsq_move_set_slice(struct bpf_iter_scx_dsq *it, u64 slice) __ksym;
 extern bool scx_bpf_dsq_move(struct bpf_iter_scx_dsq *it, struct task_struct *p, u64 dsq_id,
 			     u64 enq_flags) __ksym;
@@ -194,6 +207,9 @@ extern s32 scx_bpf_pick_idle_cpu(const struct cpumask *cpus, u64 flags) __ksym;
 extern u32 scx_bpf_nr_cpu_ids(void) __ksym;
 extern void scx_bpf_error_bstr(char *fmt, unsigned long long *data, u32 data_len) __ksym;
 
+extern const struct rq runqueues __ksym;
+extern void bpf_rcu_read_lock(void) __ksym;
+extern void bpf_rcu_read_unlock(void) __ksym;
 extern bool bpf_cpumask_test_cpu(u32 cpu, const struct cpumask *mask) __ksym;
 extern struct task_struct *bpf_task_acquire(struct task_struct *p) __ksym;
 extern void bpf_task_release(struct task_struct *p) __ksym;

@@ -63,7 +63,7 @@ struct {
 
 /*
  * Shared with agents, one set per enclave, made by user space:
- * status and cpu are frozen there (agents read), cpu_rw is writable. Sizes, not
+ * status, cpu and ring are frozen there (agents read), cpu_rw is writable. Sizes, not
  * types: clang gives inner maps no full type information.
  */
 struct status_map {
@@ -90,6 +90,14 @@ struct cpu_rw_map {
 	__uint(value_size, sizeof(struct ghost_cpu_rw));
 };
 
+struct ring_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, sizeof(struct ghost_msg));
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, GHOST_ENCLAVES_MAX);
@@ -110,6 +118,13 @@ struct {
 	__type(key, u32);
 	__array(values, struct cpu_rw_map);
 } ghost_cpu_rw_of SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, GHOST_ENCLAVES_MAX);
+	__type(key, u32);
+	__array(values, struct ring_map);
+} ghost_ring_of SEC(".maps");
 
 struct heartbeat {
 	struct bpf_timer timer;

@@ -11,6 +11,7 @@
 #include "bpf/maps.bpf.h"
 
 #define PORT_FN static __always_inline
+#define PORT_COLD __weak __attribute__((noinline))
 #define port_for(i, from, to) bpf_for(i, from, to)
 #include "core/port.h"
 
@@ -68,6 +69,13 @@ static __always_inline struct ghost_cpu_rw *port_cpu_rw(u32 enclave, u32 cpu)
 	void *map = bpf_map_lookup_elem(&ghost_cpu_rw_of, &enclave);
 
 	return map ? bpf_map_lookup_elem(map, &cpu) : NULL;
+}
+
+static __always_inline struct ghost_msg *port_ring(u32 enclave, u32 index)
+{
+	void *map = bpf_map_lookup_elem(&ghost_ring_of, &enclave);
+
+	return map ? bpf_map_lookup_elem(map, &index) : NULL;
 }
 
 /*
@@ -151,6 +159,19 @@ static __always_inline u32 port_this_tid(void)
 	return (u32)bpf_get_current_pid_tgid();
 }
 
+static __always_inline int port_this_pinned(u32 cpu)
+{
+	const struct task_struct *p = bpf_get_current_task_btf();
+
+	return p->nr_cpus_allowed == 1 && bpf_cpumask_test_cpu(cpu, p->cpus_ptr);
+}
+
+static __always_inline void port_this_set_who(u64 who)
+{
+	/* The field is sched_ext's, and every thread has it (7.3). */
+	scx_bpf_task_set_dsq_vtime(bpf_get_current_task_btf(), who);
+}
+
 static __always_inline void port_kick(u32 cpu)
 {
 	scx_bpf_kick_cpu(cpu, 0);
@@ -159,6 +180,14 @@ static __always_inline void port_kick(u32 cpu)
 static __always_inline void port_preempt(u32 cpu)
 {
 	scx_bpf_kick_cpu(cpu, K_ENUM(scx_kick_flags, SCX_KICK_PREEMPT));
+}
+
+static __always_inline int port_wanted(u32 cpu)
+{
+	const struct rq *rq = bpf_per_cpu_ptr(&runqueues, cpu);
+
+	return (rq && rq->cfs.h_nr_queued > 0) ||
+	       scx_bpf_dsq_nr_queued(K_ENUM(scx_dsq_id_flags, SCX_DSQ_LOCAL_ON) | cpu) > 0;
 }
 
 /*
@@ -224,21 +253,26 @@ static __always_inline int port_custody_open(struct port_custody *c, u32 enclave
 /*
  * The iterator is never iterated: its creation marks the point in time, and
  * dsq_move() by pointer is O(1). Returns 1 when the thread is on the local
- * queue of the CPU that dispatches.
+ * queue of @cpu. That may be too late by then, if a higher class has come: IMMED
+ * threads come back to us at once, also when they are preempted later.
  */
-static __always_inline int port_custody_move(struct port_custody *c, u32 slot, u64 slice_ns)
+static __always_inline int port_custody_move(struct port_custody *c, u32 slot, u32 cpu,
+					     u64 slice_ns, enum port_move how)
 {
 	struct task_ref *ref = bpf_map_lookup_elem(&ghost_refs, &slot);
 	struct task_struct *p = ref ? ref->task : NULL;
-	u64 flags = 0;
+	u64 flags = 0, dsq = K_ENUM(scx_dsq_id_flags, SCX_DSQ_LOCAL);
 
 	if (!p)
 		return 0;
-	/* So that a thread preempted by a higher class comes back to us at once. */
-	if (K_HAS_ENUM(scx_enq_flags, SCX_ENQ_IMMED))
+	if (how != PORT_MOVE_BEFORE && K_HAS_ENUM(scx_enq_flags, SCX_ENQ_IMMED))
 		flags = K_ENUM(scx_enq_flags, SCX_ENQ_IMMED);
+	if (how != PORT_MOVE_HERE)
+		dsq = K_ENUM(scx_dsq_id_flags, SCX_DSQ_LOCAL_ON) | cpu;
+	if (how == PORT_MOVE_PREEMPT || how == PORT_MOVE_BEFORE)
+		flags |= K_ENUM(scx_enq_flags, SCX_ENQ_PREEMPT);
 	scx_bpf_dsq_move_set_slice(&c->it, slice_ns);
-	return scx_bpf_dsq_move(&c->it, p, K_ENUM(scx_dsq_id_flags, SCX_DSQ_LOCAL), flags);
+	return scx_bpf_dsq_move(&c->it, p, dsq, flags);
 }
 
 static __always_inline void port_custody_close(struct port_custody *c)
@@ -263,6 +297,11 @@ static __always_inline int port_waiting(u32 enclave, enum port_place place)
 
 static __always_inline int port_fallback_run(u32 enclave)
 {
+	/* Whom a higher class interrupts comes back, and may go on elsewhere; if the kernel can. */
+	if (bpf_ksym_exists(scx_bpf_dsq_move_to_local___v2___compat) &&
+	    K_HAS_ENUM(scx_enq_flags, SCX_ENQ_IMMED))
+		return scx_bpf_dsq_move_to_local___v2___compat(
+			DSQ_FALLBACK(enclave), K_ENUM(scx_enq_flags, SCX_ENQ_IMMED));
 	return scx_bpf_dsq_move_to_local(DSQ_FALLBACK(enclave));
 }
 

@@ -110,28 +110,28 @@ static __u32 enclave_idle_cpu(const struct core_enclave *e, struct ghost_enclave
 }
 
 /*
- * A thread became runnable and its message is in the queue of @t->queue. That
- * agent runs when its CPU has nothing better to do ("lazy"). If the CPU is
- * idle it is woken; if it is busy, an idle CPU's agent is woken to help out.
- * @here: the run queue on which the thread was enqueued; an idle @here is
- * woken by the kernel itself.
+ * A thread became runnable and its message is in the queue of @t->queue. The
+ * agent that it wakes runs when its CPU has nothing better to do ("lazy"). If
+ * that CPU is idle it is woken; if it is busy and the queue is its own, an idle
+ * CPU's agent is woken to help out. @here: the run queue on which the thread
+ * was enqueued; an idle @here is woken by the kernel itself.
  */
 static void agent_wake(const struct core_enclave *e, const struct core_task *t,
 		       const struct ghost_status *st, __u32 slot, __u32 here)
 {
 	struct ghost_enclave_status *es = port_enclave_status(t->enclave);
-	__u32 cpu;
+	__u32 agent = msg_agent(t->enclave, t->queue, st->cpu), cpu;
 
-	if (!es)
+	if (!es || agent == GHOST_CPU_NONE)
 		return;
-	if (cpu_idle_take(es, t->queue)) {
-		if (t->queue != here)
-			agent_kick(t->enclave, t->queue);
+	if (cpu_idle_take(es, agent)) {
+		if (agent != here)
+			agent_kick(t->enclave, agent);
 		return;
 	}
-	if (t->flags & CORE_TASK_PINNED)
+	if ((t->flags & CORE_TASK_PINNED) || agent != t->queue)
 		return;
-	cpu = enclave_idle_cpu(e, es, st, slot, t->queue);
+	cpu = enclave_idle_cpu(e, es, st, slot, agent);
 	if (cpu == GHOST_CPU_NONE)
 		return;
 	agent_advance(t->enclave, cpu, t->queue + 1);
@@ -143,12 +143,13 @@ static void agent_wake(const struct core_enclave *e, const struct core_task *t,
  * not run may be put back, too, when its affinity or nice value changes, and
  * on an idle CPU nobody is next.
  */
-static void agent_wake_own(const struct core_task *t)
+static void agent_wake_own(const struct core_task *t, const struct ghost_status *st)
 {
 	struct ghost_enclave_status *es = port_enclave_status(t->enclave);
+	__u32 agent = msg_agent(t->enclave, t->queue, st->cpu);
 
-	if (es && cpu_idle_take(es, t->queue))
-		agent_kick(t->enclave, t->queue);
+	if (es && agent != GHOST_CPU_NONE && cpu_idle_take(es, agent))
+		agent_kick(t->enclave, agent);
 }
 
 /*
@@ -170,14 +171,40 @@ static int agent_idle(__u32 enclave, __u32 cpu, const struct core_cpu *c)
 	return cpu_idle_take(e, cpu);
 }
 
+/* A higher class has taken @cpu, or given it back. */
+PORT_COLD int cpu_set_taken(__u32 enclave, __u32 cpu, __u32 taken)
+{
+	const struct core_enclave *e = port_enclave(enclave);
+	struct ghost_cpu *page;
+	struct core_cpu *c = port_cpu(cpu);
+
+	if (!c || c->taken == taken || c->enclave != enclave || !e)
+		return 0;
+	page = port_cpu_page(enclave, cpu);
+	if (!page)
+		return 0;
+	c->taken = taken;
+	if (!c->off)
+		page->state = taken ? GHOST_CPU_TAKEN : GHOST_CPU_AVAILABLE;
+	if (e->deliver & GHOST_DELIVER_AVAILABILITY)
+		msg_send_cpu(enclave, cpu, taken ? GHOST_MSG_CPU_BUSY : GHOST_MSG_CPU_AVAILABLE, 0,
+			     0);
+	if (!taken || !c->not_idle)
+		return 0;
+	c->not_idle = 0;
+	msg_send_cpu(enclave, cpu, GHOST_MSG_CPU_NOT_IDLE, 0, 0);
+	return 0;
+}
+
 /* --- an agent's own events --------------------------------------------------- */
 
 /*
- * Thread @tid enters our class as the agent of @cpu. @pinned: it can run
- * nowhere else; one that could leave would decide for one CPU and sit on
- * another. Returns 0 when it may not be.
+ * Thread @tid becomes the agent of @cpu: by entering our class, or, if @spins,
+ * as a thread of another one. @pinned: it can run nowhere else; one that could
+ * leave would decide for one CPU and sit on another. Returns 0 when it may not
+ * be.
  */
-static int agent_attach(__u32 enclave, __u32 cpu, __u32 tid, int pinned)
+static int agent_attach(__u32 enclave, __u32 cpu, __u32 tid, int pinned, int spins)
 {
 	struct core_enclave *e = port_enclave(enclave);
 	struct ghost_cpu *page = port_cpu_page(enclave, cpu);
@@ -189,9 +216,11 @@ static int agent_attach(__u32 enclave, __u32 cpu, __u32 tid, int pinned)
 	c->agent_seen = page->agent_seq;
 	c->yielded = 0;
 	c->decided = 0;
+	c->looked = 0;
 	c->txn_due = 0;
 	c->place = CORE_PLACE_NONE;
 	c->beats = 0;
+	c->spins = spins;
 	page->agent_tid = tid;
 	port_fetch_add(&e->nr_agents, 1);
 	return 1;
@@ -223,7 +252,32 @@ static void agent_yield(__u32 cpu)
 	if (!c)
 		return;
 	c->yielded = 1;
+	c->looked = 0;
 	c->nr_yields++;
+}
+
+/* A thread wants @cpu, where an agent may be spinning above it. */
+static void cpu_wanted(__u32 cpu)
+{
+	const struct core_cpu *c = port_cpu(cpu);
+	const struct ghost_cpu_rw *rw;
+	struct ghost_cpu *page;
+
+	if (!c || !c->enclave || !c->spins)
+		return;
+	page = port_cpu_page(c->enclave, cpu);
+	rw = port_cpu_rw(c->enclave, cpu);
+	if (page && rw && *(volatile __u32 *)&rw->spins)
+		port_fetch_add(&page->wanted, 1);
+}
+
+/* It is on its CPU, and waits for nothing any more. */
+static void agent_running(__u32 cpu)
+{
+	struct core_cpu *c = port_cpu(cpu);
+
+	if (c)
+		c->place = CORE_PLACE_NONE;
 }
 
 /* Where an agent goes that is runnable and not on its CPU. */
@@ -263,8 +317,11 @@ static enum agent_verdict agent_enqueue(__u32 enclave, __u32 cpu, int woken)
 		c->place = CORE_PLACE_STANDBY;
 		return AGENT_BEHIND;
 	}
-	/* A higher class took the CPU before dispatch looked at its transaction. */
-	c->txn_due = 1;
+	/*
+	 * A higher class may have taken the CPU before dispatch looked at its
+	 * transaction. What is written there later is for whoever commits it.
+	 */
+	c->txn_due = !c->looked;
 	c->place = CORE_PLACE_PARKED;
 	/*
 	 * dispatch looked before this: a message that came in between found no

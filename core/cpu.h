@@ -8,6 +8,7 @@
 #define GHOST_CORE_CPU_H
 
 #include "core/agent.h"
+#include "core/event.h"
 #include "core/txn.h"
 
 /* Put the agent of @cpu on it. Returns 0 when it is neither parked nor here. */
@@ -30,16 +31,25 @@ static int cpu_run_agent(struct core_cpu *c, __u32 cpu, struct port_thread *prev
 static void cpu_dispatch_online(struct core_cpu *c, __u32 enclave, __u32 cpu,
 				struct port_thread *prev)
 {
+	struct ghost_enclave_status *es = port_enclave_status(enclave);
 	struct ghost_cpu *page = port_cpu_page(enclave, cpu);
 	__u32 state = GHOST_TXN_FREE;
 
-	if (!page)
+	if (!page || !es)
 		return;
 	/* Has the agent handed in a decision? In the middle of one it has not. */
 	if (c->yielded || (c->place == CORE_PLACE_PARKED && c->txn_due)) {
 		c->txn_due = 0;
+		c->looked = 1;
 		state = txn_commit_local(enclave, cpu, c);
 		if (state == GHOST_TXN_COMMITTED) {
+			c->decided = c->yielded;
+			return;
+		}
+	}
+	/* What was written ahead for this moment; unless the agent has yet to hear of a refusal. */
+	if (state == GHOST_TXN_FREE || state == GHOST_TXN_YIELDED) {
+		if (txn_commit_pick(enclave, cpu) == GHOST_TXN_COMMITTED) {
 			c->decided = c->yielded;
 			return;
 		}
@@ -50,8 +60,25 @@ static void cpu_dispatch_online(struct core_cpu *c, __u32 enclave, __u32 cpu,
 			return;
 	if (port_fallback_run(enclave))
 		return;
-	if (agent_idle(enclave, cpu, c))
+	if (c->rtla_idle) {
+		c->rtla_idle = 0;
+		agent_advance(enclave, cpu, 0);
+		if (cpu_run_agent(c, cpu, prev))
+			return;
+	}
+	if (agent_idle(enclave, cpu, c)) {
 		cpu_run_agent(c, cpu, prev);
+		return;
+	}
+	/* Bit first, then look again; who writes a pick looks at the bit afterwards. */
+	state = txn_commit_pick(enclave, cpu);
+	if (state == GHOST_TXN_COMMITTED) {
+		cpu_idle_take(es, cpu);
+		c->decided = c->yielded;
+	} else if (state != GHOST_TXN_FREE && agent_idle(enclave, cpu, c)) {
+		/* A refusal is news. */
+		cpu_run_agent(c, cpu, prev);
+	}
 }
 
 /* Nobody decides for @enclave: first come, first served. */
@@ -82,16 +109,21 @@ static void cpu_dispatch(__u32 cpu, struct port_thread *prev)
 	e = port_enclave(c->enclave);
 	if (!e)
 		return;
+	if (c->taken)
+		cpu_set_taken(c->enclave, cpu, 0);
 	if (enclave_online(e) && c->agent_tid)
 		cpu_dispatch_online(c, c->enclave, cpu, prev);
 	else
 		cpu_dispatch_fallback(c, c->enclave, cpu, prev);
 }
 
-/* @cpu runs something: its idle bit is set in dispatch, where another look follows. */
-static void cpu_busy(__u32 cpu)
+/*
+ * @cpu runs something: its idle bit is set in dispatch, where another look
+ * follows. @ours: a thread of our class is on its queue, and will be it.
+ */
+static void cpu_busy(__u32 cpu, int ours)
 {
-	const struct core_cpu *c = port_cpu(cpu);
+	struct core_cpu *c = port_cpu(cpu);
 	struct ghost_enclave_status *es;
 
 	if (!c || !c->enclave)
@@ -99,20 +131,37 @@ static void cpu_busy(__u32 cpu)
 	es = port_enclave_status(c->enclave);
 	if (es)
 		cpu_idle_take(es, cpu);
+	if (!ours && !c->taken)
+		cpu_set_taken(c->enclave, cpu, 1);
 }
 
-/*
- * @cpu was taken from a thread of ours whose slice is used up. Was that the
- * heartbeat's doing?
- */
-static int cpu_was_kicked(__u32 cpu)
+/* A thread of our class runs on @cpu, whoever it is. */
+static void cpu_ours(__u32 cpu)
 {
 	struct core_cpu *c = port_cpu(cpu);
 
-	if (!c || !c->kicked)
-		return 0;
+	if (c && c->taken)
+		cpu_set_taken(c->enclave, cpu, 0);
+}
+
+/*
+ * Why the member in @slot left @cpu with its slice used up: it may be the
+ * slice, a commit, or the heartbeat.
+ */
+static int cpu_stop_cause(__u32 cpu, __u32 slot)
+{
+	struct core_cpu *c = port_cpu(cpu);
+
+	if (!c)
+		return EVENT_SLICE;
+	if (c->displaced == slot) {
+		c->kicked = 0;
+		return c->elide ? EVENT_COMMIT_QUIET : EVENT_COMMIT;
+	}
+	if (!c->kicked)
+		return EVENT_SLICE;
 	c->kicked = 0;
-	return 1;
+	return EVENT_RESTORE;
 }
 
 #endif

@@ -11,12 +11,6 @@
 #include "core/agent.h"
 #include "core/event.h"
 
-#define E_NOENT 2
-#define E_AGAIN 11
-#define E_BUSY 16
-#define E_EXIST 17
-#define E_INVAL 22
-
 /*
  * Often enough that no thread waits noticeably for a lost race, seldom enough
  * to cost nothing. A parked agent counts as a waiting thread for the kernel's
@@ -76,22 +70,50 @@ static void enclave_lose(__u32 enclave, __u32 reason, __u32 arg)
 	enclave_fall_back(enclave, es, GHOST_ENCLAVE_LOST, 0);
 }
 
+static void enclave_cpu_state(const struct core_cpu *c, __u32 cpu)
+{
+	struct ghost_cpu *page = port_cpu_page(c->enclave, cpu);
+
+	if (page)
+		page->state = c->off   ? GHOST_CPU_OFF :
+			      c->taken ? GHOST_CPU_TAKEN :
+					 GHOST_CPU_AVAILABLE;
+}
+
 /*
- * @cpu went offline. Its agent cannot be where it decides; the kernel lets it
- * run elsewhere. So there is none for that CPU, and the enclave's agents are
- * not complete.
+ * @cpu went offline. An agent of our class cannot be where it decides; the
+ * kernel lets it run elsewhere. So there is none for that CPU, and the
+ * enclave's agents are not complete. Agents that spin decide for all CPUs from
+ * wherever they are, and see for themselves that this one is gone.
  */
 static void enclave_cpu_offline(__u32 cpu)
 {
-	const struct core_cpu *c = port_cpu(cpu);
+	struct core_cpu *c = port_cpu(cpu);
 	struct ghost_enclave_status *es;
 
-	if (!c || !c->enclave)
+	if (!c)
 		return;
+	c->off = 1;
+	c->runs = 0;
+	if (!c->enclave)
+		return;
+	enclave_cpu_state(c, cpu);
 	es = port_enclave_status(c->enclave);
 	if (es)
 		cpu_idle_take(es, cpu);
-	enclave_lose(c->enclave, GHOST_LOST_CPU, cpu);
+	if (!c->spins)
+		enclave_lose(c->enclave, GHOST_LOST_CPU, cpu);
+}
+
+static void enclave_cpu_online(__u32 cpu)
+{
+	struct core_cpu *c = port_cpu(cpu);
+
+	if (!c)
+		return;
+	c->off = 0;
+	if (c->enclave)
+		enclave_cpu_state(c, cpu);
 }
 
 static int enclave_agents_online(__u32 id)
@@ -108,6 +130,7 @@ static int enclave_agents_online(__u32 id)
 	if (port_load_acquire(&e->nr_agents) != e->nr_cpus)
 		return -E_AGAIN;
 	es->lost_reason = GHOST_LOST_NONE;
+	e->epoch++;
 	if (port_cmpxchg(&e->state, state, GHOST_ENCLAVE_ONLINE) != state)
 		return -E_BUSY;
 	es->state = GHOST_ENCLAVE_ONLINE;
@@ -136,6 +159,27 @@ static int enclave_agents_offline(__u32 id)
 	/* A parked agent notices when it runs, and a slice may be long. */
 	enclave_fall_back(id, es, GHOST_ENCLAVE_IDLE, 1);
 	return 0;
+}
+
+/* Which messages about CPUs its agents get. */
+static int enclave_deliver(__u32 id, __u32 flags)
+{
+	struct core_enclave *e = port_enclave(id);
+	struct ghost_enclave_status *es = port_enclave_status(id);
+
+	if (!e || !es || !id || e->state == GHOST_ENCLAVE_FREE)
+		return -E_NOENT;
+	if (flags & ~GHOST_DELIVER_ALL)
+		return -E_INVAL;
+	e->deliver = es->deliver = flags;
+	return 0;
+}
+
+/* The thread is its agent no more, by whichever way. */
+static void enclave_agent_gone(__u32 enclave, __u32 cpu, __u32 tid)
+{
+	if (agent_detach(enclave, cpu, tid))
+		enclave_lose(enclave, GHOST_LOST_AGENT_EXIT, tid);
 }
 
 /* --- life ------------------------------------------------------------------------- */
@@ -178,10 +222,20 @@ static int enclave_take_cpus(struct core_enclave *e, __u32 id)
 		c->agent_seen = 0;
 		c->place = CORE_PLACE_NONE;
 		c->yielded = 0;
+		c->seq = c->runs = c->displaced = c->elide = c->taken = 0;
+		c->spins = c->not_idle = c->rtla_idle = 0;
 		e->nr_words = cpu / 64 + 1;
+		if (!e->nr_cpus)
+			e->first_cpu = cpu;
 		page = port_cpu_page(id, cpu);
-		if (page)
+		if (page) {
 			page->owned = 1;
+			page->queue.first = e->nr_cpus * GHOST_QUEUE_LEN;
+			page->queue.len = GHOST_QUEUE_LEN;
+			page->queue.nr_wake = 1;
+			page->queue.wake[0] = cpu;
+			enclave_cpu_state(c, cpu);
+		}
 		e->nr_cpus++;
 	}
 	return ret;
@@ -207,10 +261,21 @@ static int enclave_create(const struct ghost_ctl *ctl)
 	e->nr_agents = 0;
 	e->next_cpu = 0;
 	e->stall_ns = ctl->stall_ns;
-	for (i = 0; i < GHOST_CPU_WORDS; i++)
+	e->default_queue = GHOST_QUEUE_NONE;
+	e->deliver = 0;
+	e->making = 0;
+	for (i = 0; i < GHOST_CPU_WORDS; i++) {
 		e->cpus[i] = ctl->cpus[i];
+		/* Numbers past the last CPU are those of queues. */
+		if (i * 64 + 64u > port_nr_cpus())
+			e->cpus[i] &= i * 64u >= port_nr_cpus() ? 0 :
+								  ~(~0ull << port_nr_cpus() % 64);
+	}
 	ret = enclave_take_cpus(e, id);
-	if (!ret && !e->nr_cpus)
+	e->ring_made = e->nr_cpus * GHOST_QUEUE_LEN;
+	e->ring_len = e->ring_made + ctl->len;
+	/* The memory is made by whoever asks: is it large enough? */
+	if (!ret && (!e->nr_cpus || e->ring_len < e->ring_made || !port_ring(id, e->ring_len - 1)))
 		ret = -E_INVAL;
 	if (ret) {
 		enclave_release_cpus(id);
@@ -222,6 +287,9 @@ static int enclave_create(const struct ghost_ctl *ctl)
 	es->nr_cpus = e->nr_cpus;
 	es->nr_tasks = 0;
 	es->lost_reason = GHOST_LOST_NONE;
+	es->default_queue = GHOST_QUEUE_NONE;
+	es->ring_len = e->ring_len;
+	es->deliver = 0;
 	es->state = GHOST_ENCLAVE_IDLE;
 	port_store_release(&e->state, GHOST_ENCLAVE_IDLE);
 	/* Those that idle are known to when they have looked once. */
@@ -258,13 +326,29 @@ static int enclave_free(__u32 id)
 
 /* --- heartbeat --------------------------------------------------------------------- */
 
+/* Where agents spin: whom no event has announced, or who was missed. */
+static void heartbeat_waited(const struct core_cpu *c, __u32 cpu)
+{
+	struct ghost_cpu *page = port_cpu_page(c->enclave, cpu);
+	__u32 waited = !!port_wanted(cpu);
+
+	if (page)
+		page->waited = waited;
+	if (waited)
+		cpu_wanted(cpu);
+}
+
 /* A CPU whose agent has been waiting for long: let it run, whatever runs there. */
 static void heartbeat_cpu(__u32 cpu)
 {
 	struct core_cpu *c = port_cpu(cpu);
 	struct ghost_enclave_status *es;
 
-	if (!c || !c->enclave || !c->agent_tid || c->place == CORE_PLACE_NONE)
+	if (!c || !c->enclave || !c->agent_tid)
+		return;
+	if (c->spins)
+		heartbeat_waited(c, cpu);
+	if (c->place == CORE_PLACE_NONE)
 		return;
 	if (c->beat_yields != c->nr_yields) {
 		c->beat_yields = c->nr_yields;
@@ -297,6 +381,7 @@ static void heartbeat_enclave(__u32 enclave)
 
 	if (!e || e->state == GHOST_ENCLAVE_FREE)
 		return;
+	queue_beat(enclave);
 	if (e->state == GHOST_ENCLAVE_ONLINE) {
 		if (port_waiting(enclave, PORT_FALLBACK))
 			port_reenqueue(enclave, PORT_FALLBACK);
@@ -326,7 +411,7 @@ static void heartbeat_slot(__u32 slot, __u64 now)
 	if (t->state != CORE_TASK_CUSTODY)
 		return;
 	e = port_enclave(t->enclave);
-	if (e && e->stall_ns && now > t->custody_ns && now - t->custody_ns > e->stall_ns)
+	if (e && e->stall_ns && now > t->since_ns && now - t->since_ns > e->stall_ns)
 		enclave_lose(t->enclave, GHOST_LOST_STALL, t->tid);
 }
 

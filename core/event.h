@@ -23,10 +23,12 @@ enum event_verdict {
 /* Why a thread is enqueued, as far as the kernel tells (bpf: ops.enqueue). */
 enum event_cause {
 	EVENT_WAKEUP,
-	EVENT_SLICE,   /* its slice is used up, or it was kicked off */
-	EVENT_CLASS,   /* a higher class took the CPU while it ran */
-	EVENT_LATCH,   /* it was committed and lost the CPU before it ran */
-	EVENT_RESTORE, /* it was taken off the queue or the CPU and put back unchanged */
+	EVENT_SLICE,	    /* its slice is used up, or it was kicked off */
+	EVENT_CLASS,	    /* a higher class took the CPU while it ran */
+	EVENT_LATCH,	    /* it was committed and lost the CPU before it ran */
+	EVENT_RESTORE,	    /* it was taken off the queue or the CPU and put back unchanged */
+	EVENT_COMMIT,	    /* another commit took the CPU */
+	EVENT_COMMIT_QUIET, /* and its agent does not want to be told */
 };
 
 static int cpu_in(const __u64 *cpus, __u32 cpu)
@@ -44,6 +46,8 @@ static __u32 event_first_queue(const struct core_task *t, struct core_enclave *e
 	__u32 cpu, i, w;
 	__u64 word;
 
+	if (e->default_queue != GHOST_QUEUE_NONE && queue_there(enclave, e->default_queue))
+		return e->default_queue;
 	if (t->enclave == enclave && cpu_in(e->cpus, t->queue))
 		return t->queue;
 	cpu = e->next_cpu % GHOST_CPUS_MAX;
@@ -81,12 +85,16 @@ static int event_task_join(__u32 slot, __u32 enclave, __u32 tid)
 	t->enclave = enclave;
 	t->state = CORE_TASK_NEW;
 	t->flags = 0;
+	t->run = 0;
+	t->on = 0;
+	t->epoch = e->epoch;
+	t->assoc = 0;
 	t->tid = tid;
 	t->gtid = (__u64)port_fetch_add(&s->next_gen, 1) << 32 | tid;
 	t->seq++;
 	st->gtid = t->gtid;
 	st->tid = tid;
-	st->cpu = t->queue;
+	st->cpu = cpu_in(e->cpus, t->queue) ? t->queue : port_this_cpu();
 	st->queue = t->queue;
 	st->runtime_ns = 0;
 	st->switch_ns = 0;
@@ -179,7 +187,35 @@ static void event_task_bound(__u32 slot, int enqueue_follows)
 	m.time_ns = port_now_ns();
 	m.nice = st->nice;
 	m.cpu = st->cpu;
+	m.parent_tid = st->parent_tid;
 	msg_send(e, t, st, &m);
+}
+
+/* The member @t in @slot leaves @cpu, where a commit has put it. Returns the CPU's new number. */
+static __u32 event_left(struct core_task *t, __u32 slot, __u32 cpu)
+{
+	struct core_cpu *c;
+
+	/* It may be told where it never ran. */
+	if (t->on)
+		cpu = t->on - 1;
+	t->on = 0;
+	c = port_cpu(cpu);
+
+	if (!c || c->enclave != t->enclave)
+		return 0;
+	if (c->runs == slot)
+		c->runs = 0;
+	if (c->displaced == slot)
+		c->displaced = 0;
+	return cpu_advance(cpu);
+}
+
+/* News of the kind for which its commit wants to bring the agent of @cpu back. */
+static void event_rtla(const struct core_task *t, __u32 cpu, __u32 run)
+{
+	if (t->run & run)
+		agent_advance(t->enclave, cpu, 0);
 }
 
 static __u32 event_reason(int cause)
@@ -190,6 +226,8 @@ static __u32 event_reason(int cause)
 		return GHOST_PREEMPT_LATCH;
 	if (cause == EVENT_RESTORE)
 		return GHOST_PREEMPT_KICK;
+	if (cause == EVENT_COMMIT)
+		return GHOST_PREEMPT_COMMIT;
 	return GHOST_PREEMPT_SLICE;
 }
 
@@ -207,7 +245,8 @@ static int event_task_enqueue(__u32 slot, int cause, __u32 here, int confined, _
 	struct core_task *t = port_task(slot);
 	struct core_enclave *e;
 	struct ghost_status *st;
-	int verdict, wake;
+	int verdict, wake, taken, quiet = 0;
+	const struct core_cpu *c;
 	__u32 before;
 
 	if (!t)
@@ -227,7 +266,7 @@ static int event_task_enqueue(__u32 slot, int cause, __u32 here, int confined, _
 	t->state = verdict == EVENT_CUSTODY ? CORE_TASK_CUSTODY : CORE_TASK_FALLBACK;
 	st->runtime_ns = runtime_ns;
 	m.time_ns = port_now_ns();
-	t->custody_ns = m.time_ns;
+	t->since_ns = m.time_ns;
 
 	/* Where it has to run is where its agent looks first. */
 	if (confined && verdict == EVENT_CUSTODY)
@@ -239,11 +278,14 @@ static int event_task_enqueue(__u32 slot, int cause, __u32 here, int confined, _
 		m.type = GHOST_MSG_TASK_NEW;
 		m.nice = st->nice;
 		m.flags = GHOST_MSG_RUNNABLE;
+		m.parent_tid = st->parent_tid;
 		wake = 1;
 		break;
 	case CORE_TASK_BLOCKED:
 		m.type = GHOST_MSG_TASK_WAKEUP;
 		m.cpu = st->cpu;
+		m.waker_cpu = port_this_cpu();
+		m.wake_cpu = here;
 		wake = 1;
 		break;
 	case CORE_TASK_CUSTODY:
@@ -267,20 +309,33 @@ static int event_task_enqueue(__u32 slot, int cause, __u32 here, int confined, _
 		break;
 	default:
 		st->cpu = here;
+		c = port_cpu(here);
+		/* Behind another commit it comes back, too. */
+		taken = cause == EVENT_CLASS || (cause == EVENT_LATCH && c && c->runs == slot);
+		m.cpu_seq = event_left(t, slot, here);
+		if (taken)
+			cpu_set_taken(t->enclave, here, 1);
 		if (t->flags & CORE_TASK_YIELDED) {
 			m.type = GHOST_MSG_TASK_YIELD;
+			event_rtla(t, here, GHOST_RUN_RTLA_ON_YIELD);
 		} else {
 			m.type = GHOST_MSG_TASK_PREEMPT;
 			m.reason = event_reason(cause);
+			event_rtla(t, here, GHOST_RUN_RTLA_ON_PREEMPT);
+			quiet = cause == EVENT_COMMIT_QUIET;
 		}
+		t->run = 0;
 		break;
 	}
 	t->flags &= ~CORE_TASK_YIELDED;
-	if (verdict != EVENT_CUSTODY) {
-		/* The agent, if there is one, cannot run it: nothing to tell but the table. */
-		t->seq++;
-		status_publish(t, st);
-		cpu_count(t->enclave, here, GHOST_NR_FALLBACKS);
+	if (verdict != EVENT_CUSTODY || quiet) {
+		/*
+		 * The agent, if there is one, cannot run it, or knows and said
+		 * so: nothing to tell but the table.
+		 */
+		task_advance(t, st);
+		if (verdict != EVENT_CUSTODY)
+			cpu_count(t->enclave, here, GHOST_NR_FALLBACKS);
 		return verdict;
 	}
 	msg_send(e, t, st, &m);
@@ -288,7 +343,7 @@ static int event_task_enqueue(__u32 slot, int cause, __u32 here, int confined, _
 	if (wake)
 		agent_wake(e, t, st, slot, before == CORE_TASK_BLOCKED ? here : GHOST_CPU_NONE);
 	else
-		agent_wake_own(t);
+		agent_wake_own(t, st);
 	return verdict;
 }
 
@@ -321,6 +376,40 @@ static void event_task_yield(__u32 slot)
 		t->flags |= CORE_TASK_YIELDED;
 }
 
+/* A commit has put it on @here, and now it runs. */
+static void event_task_running(__u32 slot, __u32 here)
+{
+	struct ghost_msg m = { .type = GHOST_MSG_TASK_ON_CPU, .slot = slot, .cpu = here };
+	struct core_task *t = port_task(slot);
+	const struct core_cpu *c;
+	struct core_enclave *e;
+	struct ghost_status *st;
+
+	/* It may not have been LATCHED yet: a commit by another CPU has just moved it. */
+	if (!t || (t->state != CORE_TASK_LATCHED && t->state < CORE_TASK_CLAIMED))
+		return;
+	e = port_enclave(t->enclave);
+	st = port_status(t->enclave, slot);
+	c = port_cpu(here);
+	if (!e || !st || !c)
+		return;
+	port_store_release(&t->state, CORE_TASK_RUNNING);
+	/* Taken off before it was there: who preempted it found nobody. */
+	if (c->displaced == slot)
+		port_preempt(here);
+	st->cpu = here;
+	st->switch_ns = port_now_ns();
+	if (!(t->run & GHOST_RUN_SEND_TASK_ON_CPU)) {
+		status_publish(t, st);
+		return;
+	}
+	t->run &= ~GHOST_RUN_SEND_TASK_ON_CPU;
+	m.time_ns = st->switch_ns;
+	m.commit_ns = t->since_ns;
+	m.cpu_seq = c->seq;
+	msg_send(e, t, st, &m);
+}
+
 /* It went to sleep on @here, having consumed @runtime_ns in its life. */
 static void event_task_blocked(__u32 slot, __u32 here, __u64 runtime_ns)
 {
@@ -339,13 +428,20 @@ static void event_task_blocked(__u32 slot, __u32 here, __u64 runtime_ns)
 	if (t->state == CORE_TASK_NEW) {
 		m.type = GHOST_MSG_TASK_NEW;
 		m.nice = st->nice;
+		m.parent_tid = st->parent_tid;
 	}
 	t->state = CORE_TASK_BLOCKED;
 	t->flags &= ~CORE_TASK_YIELDED;
 	st->cpu = here;
 	st->runtime_ns = runtime_ns;
 	m.time_ns = port_now_ns();
+	m.cpu_seq = event_left(t, slot, here);
+	event_rtla(t, here, GHOST_RUN_RTLA_ON_BLOCKED);
+	t->run = 0;
 	msg_send(e, t, st, &m);
+	/* @here looks for work by itself; who reads of it elsewhere may sleep. */
+	if (t->queue != here)
+		agent_wake_own(t, st);
 }
 
 /* Something about it changed; @type says what. Not told before its TASK_NEW. */
@@ -402,6 +498,9 @@ static void event_task_gone(__u32 slot, int dead, __u64 runtime_ns)
 		return;
 	if (dead)
 		m.type = GHOST_MSG_TASK_DEAD;
+	else if (t->state == CORE_TASK_RUNNING)
+		m.flags = GHOST_MSG_CURRENT;
+	m.cpu_seq = event_left(t, slot, st->cpu);
 	t->state = CORE_TASK_ABSENT;
 	st->runtime_ns = runtime_ns;
 	m.cpu = st->cpu;

@@ -14,8 +14,26 @@
 #include "abi/abi.h"
 #include "core/record.h"
 
+/* errno, which BPF has no header for. */
+#define E_PERM 1
+#define E_NOENT 2
+#define E_AGAIN 11
+#define E_BUSY 16
+#define E_EXIST 17
+#define E_INVAL 22
+#define E_NOSPC 28
+#define E_STALE 116
+
 #ifndef PORT_FN
 #define PORT_FN static inline
+#endif
+
+/*
+ * A function that is seldom called and takes numbers only. BPF's verifier looks
+ * at it once, and not again for every way that leads there.
+ */
+#ifndef PORT_COLD
+#define PORT_COLD static
 #endif
 
 /* Tables. NULL when the index is out of range or the enclave has no memory. */
@@ -27,6 +45,7 @@ PORT_FN struct ghost_status *port_status(__u32 enclave, __u32 slot);
 PORT_FN struct ghost_enclave_status *port_enclave_status(__u32 enclave);
 PORT_FN struct ghost_cpu *port_cpu_page(__u32 enclave, __u32 cpu);
 PORT_FN struct ghost_cpu_rw *port_cpu_rw(__u32 enclave, __u32 cpu);
+PORT_FN struct ghost_msg *port_ring(__u32 enclave, __u32 index);
 
 /* Memory. xchg, cmpxchg and fetch_* are full barriers and return the old value. */
 PORT_FN __u32 port_load_acquire(const __u32 *p);
@@ -48,8 +67,12 @@ PORT_FN __u64 port_now_ns(void);
 PORT_FN __u32 port_nr_cpus(void); /* CPU ids are below this */
 PORT_FN __u32 port_this_cpu(void);
 PORT_FN __u32 port_this_tid(void);
-PORT_FN void port_kick(__u32 cpu);    /* make @cpu look for work again, if it is idle */
-PORT_FN void port_preempt(__u32 cpu); /* or take it from the thread of ours that runs there */
+PORT_FN int port_this_pinned(__u32 cpu);   /* can the caller run on @cpu only? */
+PORT_FN void port_this_set_who(__u64 who); /* who the caller is, in whatever class */
+PORT_FN void port_kick(__u32 cpu);	   /* make @cpu look for work again, if it is idle */
+PORT_FN void port_preempt(__u32 cpu);	   /* or take it from the thread of ours that runs there */
+/* Does a thread wait for @cpu, or run there, be it of the fair class or on our queue? */
+PORT_FN int port_wanted(__u32 cpu);
 
 /* May the thread in @slot be put on @cpu now? Only valid while it cannot run. */
 PORT_FN int port_task_allowed(__u32 slot, __u32 cpu);
@@ -63,11 +86,21 @@ PORT_FN int port_joining_clear(__u32 tid);
 /*
  * Moving a thread out of custody. port_custody_open() marks a point in time:
  * port_custody_move() fails for a thread that entered custody after it, so
- * everything checked in between still holds when the move succeeds.
+ * everything checked in between still holds when the move succeeds. The thread
+ * is then first on the queue of @cpu. If that CPU cannot run it at once, it
+ * comes back by itself, as an event; not beside others, of whom the kernel
+ * takes the one or the other back as well (7.3, dsq_inc_nr()).
  */
 struct port_custody;
+enum port_move {
+	PORT_MOVE_HERE,	   /* @cpu dispatches, and this is it */
+	PORT_MOVE_THERE,   /* @cpu is idle */
+	PORT_MOVE_PREEMPT, /* take @cpu from the thread of ours that runs there */
+	PORT_MOVE_BEFORE,  /* so, and its agent is on its queue: it does not come back */
+};
 PORT_FN int port_custody_open(struct port_custody *c, __u32 enclave);
-PORT_FN int port_custody_move(struct port_custody *c, __u32 slot, __u64 slice_ns);
+PORT_FN int port_custody_move(struct port_custody *c, __u32 slot, __u32 cpu, __u64 slice_ns,
+			      enum port_move how);
 PORT_FN void port_custody_close(struct port_custody *c);
 
 /* Everyone who waits in @place of @enclave passes enqueue again, soon. */

@@ -12,10 +12,9 @@
 #include "abi/limits.h"
 
 /*
- *	ABSENT -> NEW -> BLOCKED <-> CUSTODY -> LATCHED -> BLOCKED, CUSTODY ...
+ *	ABSENT -> NEW -> BLOCKED <-> CUSTODY -> LATCHED -> RUNNING -> BLOCKED, CUSTODY ...
  *
- * LATCHED is on a CPU's queue by a commit, or runs; sched_ext would tell the
- * two apart at the price of one more callback per switch. FALLBACK is
+ * LATCHED is on a CPU's queue by a commit, RUNNING on the CPU. FALLBACK is
  * runnable or running without a commit. All transitions are made by events
  * under the thread's run-queue lock, except CUSTODY -> CLAIMED -> LATCHED, or
  * back, which a commit makes with compare-exchange.
@@ -26,6 +25,7 @@ enum core_task_state {
 	CORE_TASK_BLOCKED,
 	CORE_TASK_CUSTODY,
 	CORE_TASK_LATCHED,
+	CORE_TASK_RUNNING,
 	CORE_TASK_FALLBACK,
 	/*
 	 * Plus a CPU: in custody still, and about to be moved by a commit there.
@@ -35,23 +35,33 @@ enum core_task_state {
 	CORE_TASK_CLAIMED = 0x10000,
 };
 
-/* core_task.flags */
+/* core_task.flags; changed by events only, under the thread's run-queue lock */
 #define CORE_TASK_YIELDED 0x1 /* it called sched_yield() and has not been put back yet */
 #define CORE_TASK_OUTSIDE 0x2 /* its affinity has no CPU of the enclave */
 #define CORE_TASK_PINNED 0x4  /* its affinity has one CPU of the enclave: nobody else can help */
+#define CORE_TASK_ASSOCED 0x8 /* its queue was chosen for it: commits do not change it */
 
+/*
+ * @assoc: 1 + the queue that it is to have, in the high half, and the number
+ *	before its next event, in the low half. An agent stores it, the event
+ *	with the next number takes it; cf. queue_assoc() and msg_send().
+ * @run: GHOST_RUN_* of the commit by which it was put on its CPU.
+ * @since_ns: since when it waits for a commit; LATCHED: when it was committed.
+ */
 struct core_task {
 	__u32 state;
 	__u32 enclave;
 	__u32 seq;   /* goes on across incarnations: an old commit never fits */
-	__u32 queue; /* CPU whose queue gets its messages */
-	__u32 cpu;   /* where it runs or last ran */
+	__u32 queue; /* which gets its messages */
+	__u32 run;
 	__u32 flags;
 	__u64 gtid;
-	__u64 custody_ns; /* since when it waits for a commit */
+	__u64 since_ns;
 	__u32 next_free;
 	__u32 tid;
-	__u64 pad[2];
+	__u64 assoc;
+	__u32 epoch; /* core_enclave.epoch at its last message */
+	__u32 on;    /* 1 + the CPU for which it is committed, until it leaves that; 0: none */
 };
 
 _Static_assert(sizeof(struct core_task) == 64, "one cache line");
@@ -70,16 +80,40 @@ struct core_cpu {
 	__u32 yielded;	   /* the agent called sched_yield() and has not been put back */
 	__u32 decided;	   /* and its transaction put a thread there */
 	__u32 place;	   /* enum core_place */
-	__u32 txn_due;	   /* it was parked before its transaction was looked at */
+	__u32 looked;	   /* and its transaction was looked at */
+	__u32 txn_due;	   /* it was parked before that */
 	__u32 kicked;	   /* the kernel side itself moved the running thread off */
 	__u32 nr_yields;   /* times the agent gave the CPU up */
 	__u32 beat_yields; /* of them, at the last heartbeat that saw a change */
 	__u32 beats;	   /* heartbeats since */
-	__u32 pad0;
-	__u64 pad[2];
+	__u32 seq;	   /* advances when a member comes to this CPU or leaves it */
+	__u32 runs;	   /* the member that a commit has put there, until it leaves; 0: none */
+	__u32 displaced;   /* the member that a commit takes off; 0: none */
+	__u32 elide;	   /* and nobody wants to be told */
+	__u32 taken;	   /* a higher class has the CPU */
+
+	/* Written from other CPUs, too. */
+	__u32 spins;	 /* its agent is no thread of our class */
+	__u32 off;	 /* offline */
+	__u32 not_idle;	 /* tell once when a higher class ends its idling */
+	__u32 rtla_idle; /* let its agent run once when it would go idle */
+
+	/* Its part of a synchronised group, while that is being committed; cf. txn_sync(). */
+	__u32 group_by; /* 1 + the CPU of the agent whose group it is */
+	__u32 group;
+	__u32 group_state;
+	__u32 group_there;
+	__u32 group_slot;
+	__u32 group_seq;
+	__u32 group_flags;
+	__u64 group_slice_ns;
+	__u32 pad;
+
+	/* Of the request that its agent makes now: too much for a BPF program's stack. */
+	__u64 asked[GHOST_CPU_WORDS];
 };
 
-_Static_assert(sizeof(struct core_cpu) == 64, "one cache line");
+_Static_assert(sizeof(struct core_cpu) == 256, "core_cpu layout");
 
 struct core_enclave {
 	__u32 state; /* enum ghost_enclave_state */
@@ -87,9 +121,15 @@ struct core_enclave {
 	__u32 nr_agents;
 	__u32 next_cpu; /* where the next thread without a queue goes */
 	__u32 nr_words; /* words of a CPU mask that can have a CPU of this enclave */
-	__u32 pad0;
+	__u32 default_queue;
+	__u32 ring_made; /* where in the ring the queues begin that agents make */
+	__u32 ring_len;
 	__u64 stall_ns;
-	__u64 pad1[4];
+	__u32 deliver; /* GHOST_DELIVER_* */
+	__u32 making;  /* somebody makes or removes a queue */
+	__u32 epoch;   /* advances when agents come online */
+	__u32 first_cpu;
+	__u64 pad;
 	__u64 cpus[GHOST_CPU_WORDS];
 };
 

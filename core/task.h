@@ -16,6 +16,7 @@ enum who_kind {
 	WHO_STRANGER = 0,
 	WHO_MEMBER = 1,
 	WHO_AGENT = 2,
+	WHO_SPINNER = 3, /* an agent that is in no class of ours */
 };
 
 #define WHO(kind, enclave, index) ((__u64)(kind) << 56 | (__u64)(enclave) << 32 | (__u32)(index))

@@ -15,10 +15,13 @@
 /* The memory one enclave shares with its agents. */
 struct ghost_memory {
 	const struct ghost_status *status; /* [capacity]; [0] is the enclave's own record */
-	const struct ghost_cpu *cpu;	   /* [nr_cpus], by CPU id */
-	struct ghost_cpu_rw *cpu_rw;	   /* [nr_cpus], by CPU id */
+	const struct ghost_cpu *cpu;	   /* [nr_queues]: CPUs by id, then queues that were made */
+	struct ghost_cpu_rw *cpu_rw;	   /* [nr_queues] */
+	const struct ghost_msg *ring;	   /* [ring_len] */
 	__u32 capacity;
 	__u32 nr_cpus;
+	__u32 nr_queues;
+	__u32 ring_len;
 };
 
 /* What an agent has just done; each is a place where it may lose its CPU. */
@@ -37,15 +40,19 @@ struct ghost_backend {
 	int (*admin)(struct ghost_backend *self, struct ghost_ctl *ctl);
 	int (*agent)(struct ghost_backend *self, struct ghost_ctl *ctl);
 
-	/* Make and remove the shared memory of enclave @id. */
-	int (*enclave_prepare)(struct ghost_backend *self, __u32 id);
+	/* Make and remove the shared memory of enclave @id; @ring_len: messages in its ring. */
+	int (*enclave_prepare)(struct ghost_backend *self, __u32 id, __u32 ring_len);
 	void (*enclave_discard)(struct ghost_backend *self, __u32 id);
 	int (*memory_map)(struct ghost_backend *self, __u32 id, struct ghost_memory *ret);
 	void (*memory_unmap)(struct ghost_backend *self, struct ghost_memory *mem);
 
 	/* The calling thread becomes an agent's thread on @cpu. */
-	int (*agent_pin)(struct ghost_backend *self, __u32 cpu);
+	int (*agent_pin)(struct ghost_backend *self, __u32 cpu); /* where it is already: nothing */
 	int (*agent_enter)(struct ghost_backend *self);
+	/* Or it becomes one that spins, above the fair class. */
+	int (*agent_spin)(struct ghost_backend *self);
+	/* It has found nothing to do and will look again at once. */
+	void (*agent_relax)(struct ghost_backend *self);
 	/* Give the CPU up; returns when the agent is chosen again. */
 	void (*agent_yield)(struct ghost_backend *self);
 
@@ -71,6 +78,7 @@ struct ghost_backend {
 	int (*wait)(struct ghost_backend *self, const __u32 *word, __u32 value, __u64 timeout_ns);
 	void (*wake)(struct ghost_backend *self, const __u32 *word);
 	void (*sleep)(struct ghost_backend *self, __u64 ns);
+	__u64 (*now_ns)(struct ghost_backend *self); /* grows, from wherever */
 
 	/* May be NULL: a real machine takes an agent's CPU without asking. */
 	void (*step)(struct ghost_backend *self, enum ghost_step step);

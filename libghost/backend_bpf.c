@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -35,13 +36,28 @@
 extern const char ghost_object_start[] __asm__("_binary_ghost_bpf_o_start");
 extern const char ghost_object_end[] __asm__("_binary_ghost_bpf_o_end");
 
+/* What each enclave shares with its agents; bpf/maps.bpf.h. */
+enum array {
+	ARRAY_STATUS,
+	ARRAY_CPU,
+	ARRAY_CPU_RW,
+	ARRAY_RING,
+	NR_ARRAYS,
+};
+
+static const char *const array_names[NR_ARRAYS] = { "status", "cpu", "cpu_rw", "ring" };
+
+/* Programs that tell spinning agents of threads that want their CPUs. */
+#define NR_WATCHES 3
+static const char *const watch_names[NR_WATCHES] = { "wakeup", "wakeup_new", "migrate" };
+
 struct backend_bpf {
 	struct ghost_backend base;
 	int admin_fd;
 	int agent_fd;
-	int status_of_fd;
-	int cpu_of_fd;
-	int cpu_rw_of_fd;
+	int array_fd[NR_ARRAYS];  /* the outer maps */
+	int watch_fd[NR_WATCHES]; /* while agents spin */
+	pthread_mutex_t watch_lock;
 	__u32 capacity;
 	__u32 nr_cpus;
 };
@@ -344,12 +360,10 @@ static void remove_pins(void)
 			continue;
 		snprintf(path, sizeof(path), GHOST_PIN_ROOT "/%s", d->d_name);
 		if (!strncmp(d->d_name, "enclave_", 8)) {
-			static const char *const maps[] = { "status", "cpu", "cpu_rw" };
-
-			for (int i = 0; i < 3; i++) {
+			for (int i = 0; i < NR_ARRAYS; i++) {
 				char sub[600];
 
-				snprintf(sub, sizeof(sub), "%s/%s", path, maps[i]);
+				snprintf(sub, sizeof(sub), "%s/%s", path, array_names[i]);
 				unlink(sub);
 			}
 			rmdir(path);
@@ -365,15 +379,23 @@ static void remove_pins(void)
 static int pin_all(struct bpf_object *obj, struct bpf_link *link)
 {
 	struct bpf_map *bss = bss_map(obj);
+	char name[32], path[64];
 	int err;
 
 	if (mkdir(GHOST_PIN_ROOT, 0755) && errno != EEXIST)
 		return -errno;
 	err = pin_prog(obj, "ghost_admin", GHOST_PIN_ROOT "/admin");
 	err = err ?: pin_prog(obj, "ghost_agent", GHOST_PIN_ROOT "/agent");
-	err = err ?: pin_map(obj, "ghost_status_of", GHOST_PIN_ROOT "/status_of");
-	err = err ?: pin_map(obj, "ghost_cpu_of", GHOST_PIN_ROOT "/cpu_of");
-	err = err ?: pin_map(obj, "ghost_cpu_rw_of", GHOST_PIN_ROOT "/cpu_rw_of");
+	for (int i = 0; i < NR_WATCHES && !err; i++) {
+		snprintf(name, sizeof(name), "ghost_%s", watch_names[i]);
+		snprintf(path, sizeof(path), GHOST_PIN_ROOT "/%s", watch_names[i]);
+		err = pin_prog(obj, name, path);
+	}
+	for (int i = 0; i < NR_ARRAYS && !err; i++) {
+		snprintf(name, sizeof(name), "ghost_%s_of", array_names[i]);
+		snprintf(path, sizeof(path), GHOST_PIN_ROOT "/%s_of", array_names[i]);
+		err = pin_map(obj, name, path);
+	}
 	/* A timer ends with the last descriptor or pin of its map, whatever programs use it. */
 	err = err ?: pin_map(obj, "ghost_timer", GHOST_PIN_ROOT "/timer");
 	if (!err && bss)
@@ -509,10 +531,11 @@ static void enclave_path(char *buf, size_t size, __u32 id, const char *name)
 }
 
 /* One array of the enclave: made, frozen if agents may only read it, entered, pinned. */
-static int make_array(struct backend_bpf *s, __u32 id, const char *name, int outer_fd,
-		      __u32 value_size, __u32 entries, bool frozen)
+static int make_array(struct backend_bpf *s, __u32 id, enum array which, __u32 value_size,
+		      __u32 entries, bool frozen)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	const char *name = array_names[which];
 	char path[128];
 	int fd, err = 0;
 
@@ -526,7 +549,7 @@ static int make_array(struct backend_bpf *s, __u32 id, const char *name, int out
 	/* Freezing is what makes it read-only: holders of the descriptor cannot map it writable. */
 	if (frozen && bpf_map_freeze(fd))
 		err = -errno;
-	if (!err && bpf_map_update_elem(outer_fd, &id, &fd, BPF_ANY))
+	if (!err && bpf_map_update_elem(s->array_fd[which], &id, &fd, BPF_ANY))
 		err = -errno;
 	enclave_path(path, sizeof(path), id, name);
 	if (!err && bpf_obj_pin(fd, path))
@@ -540,24 +563,22 @@ static int make_array(struct backend_bpf *s, __u32 id, const char *name, int out
 
 static void backend_enclave_discard(struct ghost_backend *b, __u32 id)
 {
-	static const char *const names[] = { "status", "cpu", "cpu_rw" };
 	struct backend_bpf *s = self_of(b);
 	char path[128];
 
-	bpf_map_delete_elem(s->status_of_fd, &id);
-	bpf_map_delete_elem(s->cpu_of_fd, &id);
-	bpf_map_delete_elem(s->cpu_rw_of_fd, &id);
-	for (int i = 0; i < 3; i++) {
-		enclave_path(path, sizeof(path), id, names[i]);
+	for (int i = 0; i < NR_ARRAYS; i++) {
+		bpf_map_delete_elem(s->array_fd[i], &id);
+		enclave_path(path, sizeof(path), id, array_names[i]);
 		unlink(path);
 	}
 	enclave_path(path, sizeof(path), id, NULL);
 	rmdir(path);
 }
 
-static int backend_enclave_prepare(struct ghost_backend *b, __u32 id)
+static int backend_enclave_prepare(struct ghost_backend *b, __u32 id, __u32 ring_len)
 {
 	struct backend_bpf *s = self_of(b);
+	__u32 nr_queues = s->nr_cpus + GHOST_QUEUES_MADE;
 	char path[128];
 	int err;
 
@@ -567,34 +588,13 @@ static int backend_enclave_prepare(struct ghost_backend *b, __u32 id)
 		say(b->error, sizeof(b->error), "cannot make %s: %s", path, strerror(-err));
 		return err;
 	}
-	err = make_array(s, id, "status", s->status_of_fd, sizeof(struct ghost_status), s->capacity,
-			 true);
-	err = err   ?:
-		      make_array(s, id, "cpu", s->cpu_of_fd, sizeof(struct ghost_cpu), s->nr_cpus,
-				 true);
-	err = err   ?:
-		      make_array(s, id, "cpu_rw", s->cpu_rw_of_fd, sizeof(struct ghost_cpu_rw),
-				 s->nr_cpus, false);
+	err = make_array(s, id, ARRAY_STATUS, sizeof(struct ghost_status), s->capacity, true);
+	err = err ?: make_array(s, id, ARRAY_CPU, sizeof(struct ghost_cpu), nr_queues, true);
+	err = err ?: make_array(s, id, ARRAY_CPU_RW, sizeof(struct ghost_cpu_rw), nr_queues, false);
+	err = err ?: make_array(s, id, ARRAY_RING, sizeof(struct ghost_msg), ring_len, true);
 	if (err)
 		backend_enclave_discard(b, id);
 	return err;
-}
-
-static void *map_array(struct ghost_backend *b, __u32 id, const char *name, int prot, size_t size)
-{
-	char path[128];
-	void *p;
-	int fd;
-
-	enclave_path(path, sizeof(path), id, name);
-	fd = bpf_obj_get(path);
-	if (fd < 0) {
-		say(b->error, sizeof(b->error), "cannot open %s: %s", path, strerror(errno));
-		return NULL;
-	}
-	p = mmap(NULL, size, prot, MAP_SHARED, fd, 0);
-	close(fd);
-	return p == MAP_FAILED ? NULL : p;
 }
 
 static size_t page_round(size_t n)
@@ -604,29 +604,56 @@ static size_t page_round(size_t n)
 	return (n + page - 1) & ~(page - 1);
 }
 
+/* All of an array; how many entries it has was said when it was made. */
+static void *map_array(struct ghost_backend *b, __u32 id, enum array which, int prot,
+		       size_t value_size, __u32 *ret_entries)
+{
+	struct bpf_map_info info = { 0 };
+	__u32 size = sizeof(info);
+	char path[128];
+	void *p = MAP_FAILED;
+	int fd;
+
+	enclave_path(path, sizeof(path), id, array_names[which]);
+	fd = bpf_obj_get(path);
+	if (fd < 0) {
+		say(b->error, sizeof(b->error), "cannot open %s: %s", path, strerror(errno));
+		return NULL;
+	}
+	if (!bpf_map_get_info_by_fd(fd, &info, &size) && info.value_size == value_size) {
+		*ret_entries = info.max_entries;
+		p = mmap(NULL, page_round(value_size * info.max_entries), prot, MAP_SHARED, fd, 0);
+	}
+	close(fd);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void unmap_array(const void *p, size_t value_size, __u32 entries)
+{
+	if (p)
+		munmap((void *)p, page_round(value_size * entries));
+}
+
 static void backend_memory_unmap(struct ghost_backend *b, struct ghost_memory *mem)
 {
-	if (mem->status)
-		munmap((void *)mem->status, page_round(sizeof(*mem->status) * mem->capacity));
-	if (mem->cpu)
-		munmap((void *)mem->cpu, page_round(sizeof(*mem->cpu) * mem->nr_cpus));
-	if (mem->cpu_rw)
-		munmap(mem->cpu_rw, page_round(sizeof(*mem->cpu_rw) * mem->nr_cpus));
+	unmap_array(mem->status, sizeof(*mem->status), mem->capacity);
+	unmap_array(mem->cpu, sizeof(*mem->cpu), mem->nr_queues);
+	unmap_array(mem->cpu_rw, sizeof(*mem->cpu_rw), mem->nr_queues);
+	unmap_array(mem->ring, sizeof(*mem->ring), mem->ring_len);
 	memset(mem, 0, sizeof(*mem));
 }
 
 static int backend_memory_map(struct ghost_backend *b, __u32 id, struct ghost_memory *ret)
 {
-	struct backend_bpf *s = self_of(b);
-	struct ghost_memory m = { .capacity = s->capacity, .nr_cpus = s->nr_cpus };
+	struct ghost_memory m = { .nr_cpus = self_of(b)->nr_cpus };
 
 	errno = 0;
-	m.status =
-		map_array(b, id, "status", PROT_READ, page_round(sizeof(*m.status) * m.capacity));
-	m.cpu = map_array(b, id, "cpu", PROT_READ, page_round(sizeof(*m.cpu) * m.nr_cpus));
-	m.cpu_rw = map_array(b, id, "cpu_rw", PROT_READ | PROT_WRITE,
-			     page_round(sizeof(*m.cpu_rw) * m.nr_cpus));
-	if (!m.status || !m.cpu || !m.cpu_rw) {
+	m.status = map_array(b, id, ARRAY_STATUS, PROT_READ, sizeof(*m.status), &m.capacity);
+	m.cpu = map_array(b, id, ARRAY_CPU, PROT_READ, sizeof(*m.cpu), &m.nr_queues);
+	m.cpu_rw = map_array(b, id, ARRAY_CPU_RW, PROT_READ | PROT_WRITE, sizeof(*m.cpu_rw),
+			     &m.nr_queues);
+	m.ring = map_array(b, id, ARRAY_RING, PROT_READ, sizeof(*m.ring), &m.ring_len);
+	if (!m.status || !m.cpu || !m.cpu_rw || !m.ring) {
 		int err = errno ? -errno : -EIO;
 
 		backend_memory_unmap(b, &m);
@@ -664,6 +691,42 @@ static int backend_agent_enter(struct ghost_backend *b)
 	return set_policy(0, SCHED_EXT);
 }
 
+/* Whoever wants the CPU of an agent that spins is noticed from here on, until we are gone. */
+static int watch(struct backend_bpf *s)
+{
+	char path[64];
+	int err = 0, fd;
+
+	pthread_mutex_lock(&s->watch_lock);
+	for (int i = 0; i < NR_WATCHES && !err; i++) {
+		if (s->watch_fd[i] >= 0)
+			continue;
+		snprintf(path, sizeof(path), GHOST_PIN_ROOT "/%s", watch_names[i]);
+		fd = bpf_obj_get(path);
+		s->watch_fd[i] = fd < 0 ? fd : bpf_raw_tracepoint_open(NULL, fd);
+		if (s->watch_fd[i] < 0)
+			err = -errno;
+		if (fd >= 0)
+			close(fd);
+	}
+	if (err)
+		say(s->base.error, sizeof(s->base.error), "cannot attach %s: %s", path,
+		    strerror(-err));
+	pthread_mutex_unlock(&s->watch_lock);
+	return err;
+}
+
+static int backend_agent_spin(struct ghost_backend *b)
+{
+	/* The lowest there is: above all of the fair class, below everybody else. */
+	struct sched_param param = { .sched_priority = sched_get_priority_min(SCHED_FIFO) };
+	int err = watch(self_of(b));
+
+	if (err)
+		return err;
+	return sched_setscheduler(0, SCHED_FIFO, &param) ? -errno : 0;
+}
+
 static void backend_agent_yield(struct ghost_backend *b)
 {
 	sched_yield();
@@ -685,12 +748,17 @@ static int backend_task_leave(struct ghost_backend *b, __u32 tid)
 static void backend_close(struct ghost_backend *b)
 {
 	struct backend_bpf *s = self_of(b);
-	const int fds[] = { s->admin_fd, s->agent_fd, s->status_of_fd, s->cpu_of_fd,
-			    s->cpu_rw_of_fd };
-
-	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
+	for (int i = 0; i < NR_ARRAYS; i++)
+		if (s->array_fd[i] >= 0)
+			close(s->array_fd[i]);
+	for (int i = 0; i < NR_WATCHES; i++)
+		if (s->watch_fd[i] >= 0)
+			close(s->watch_fd[i]);
+	pthread_mutex_destroy(&s->watch_lock);
+	if (s->admin_fd >= 0)
+		close(s->admin_fd);
+	if (s->agent_fd >= 0)
+		close(s->agent_fd);
 	ghost_backend_host_fini(b);
 	free(s);
 }
@@ -699,6 +767,7 @@ int ghost_kernel_open(struct ghost_backend **ret, char *error, size_t size)
 {
 	struct ghost_ctl info = { .op = GHOST_CTL_INFO };
 	struct backend_bpf *s = calloc(1, sizeof(*s));
+	char path[64];
 	int err;
 
 	libbpf_set_print(keep_libbpf_words);
@@ -713,6 +782,7 @@ int ghost_kernel_open(struct ghost_backend **ret, char *error, size_t size)
 		.memory_unmap = backend_memory_unmap,
 		.agent_pin = backend_agent_pin,
 		.agent_enter = backend_agent_enter,
+		.agent_spin = backend_agent_spin,
 		.agent_yield = backend_agent_yield,
 		.task_enter = backend_task_enter,
 		.task_leave = backend_task_leave,
@@ -720,7 +790,12 @@ int ghost_kernel_open(struct ghost_backend **ret, char *error, size_t size)
 	};
 	ghost_backend_host_init(&s->base);
 	s->nr_cpus = libbpf_num_possible_cpus();
-	s->agent_fd = s->status_of_fd = s->cpu_of_fd = s->cpu_rw_of_fd = -1;
+	s->agent_fd = -1;
+	for (int i = 0; i < NR_ARRAYS; i++)
+		s->array_fd[i] = -1;
+	for (int i = 0; i < NR_WATCHES; i++)
+		s->watch_fd[i] = -1;
+	pthread_mutex_init(&s->watch_lock, NULL);
 	s->admin_fd = bpf_obj_get(GHOST_PIN_ROOT "/admin");
 	if (s->admin_fd < 0) {
 		err = errno == ENOENT ? -ENOENT : -EPERM;
@@ -729,21 +804,23 @@ int ghost_kernel_open(struct ghost_backend **ret, char *error, size_t size)
 				     "no right to open " GHOST_PIN_ROOT "/admin (run as root)");
 		goto fail;
 	}
-	s->agent_fd = bpf_obj_get(GHOST_PIN_ROOT "/agent");
-	s->status_of_fd = bpf_obj_get(GHOST_PIN_ROOT "/status_of");
-	s->cpu_of_fd = bpf_obj_get(GHOST_PIN_ROOT "/cpu_of");
-	s->cpu_rw_of_fd = bpf_obj_get(GHOST_PIN_ROOT "/cpu_rw_of");
-	if (s->agent_fd < 0 || s->status_of_fd < 0 || s->cpu_of_fd < 0 || s->cpu_rw_of_fd < 0) {
-		err = -EPROTO;
-		say(error, size, "pins are missing below " GHOST_PIN_ROOT "; try `ghost unload`");
-		goto fail;
-	}
 	err = backend_admin(&s->base, &info);
 	if (err || info.ret || info.abi != GHOST_ABI_VERSION) {
 		say(error, size,
 		    "the loaded kernel side speaks ABI %u, this program %u; try `ghost unload`",
 		    info.abi, GHOST_ABI_VERSION);
 		err = -EPROTO;
+		goto fail;
+	}
+	s->agent_fd = bpf_obj_get(GHOST_PIN_ROOT "/agent");
+	err = s->agent_fd < 0 ? -EPROTO : 0;
+	for (int i = 0; i < NR_ARRAYS && !err; i++) {
+		snprintf(path, sizeof(path), GHOST_PIN_ROOT "/%s_of", array_names[i]);
+		s->array_fd[i] = bpf_obj_get(path);
+		err = s->array_fd[i] < 0 ? -EPROTO : 0;
+	}
+	if (err) {
+		say(error, size, "pins are missing below " GHOST_PIN_ROOT "; try `ghost unload`");
 		goto fail;
 	}
 	s->capacity = info.capacity;

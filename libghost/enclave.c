@@ -15,6 +15,7 @@
 #include "libghost/kernel.h"
 
 #define STALL_NS_DEFAULT (5ull * 1000 * 1000 * 1000)
+#define RING_LEN_MAX (1u << 24)
 #define STALL_NS_MAX (25ull * 1000 * 1000 * 1000) /* the kernel's own limit is 30 s */
 
 struct ghost_enclave {
@@ -96,8 +97,10 @@ static int create_with_id(struct ghost_backend *b, uint32_t id,
 		.enclave = id,
 		.stall_ns = opts->stall_ns ?: STALL_NS_DEFAULT,
 	};
-	int err = b->enclave_prepare(b, id);
+	int err;
 
+	ctl.len = opts->ring_len ?: GHOST_RING_DEFAULT;
+	err = b->enclave_prepare(b, id, ghost_cpuset_count(opts->cpus) * GHOST_QUEUE_LEN + ctl.len);
 	if (err)
 		return err;
 	memcpy(ctl.cpus, opts->cpus->word, sizeof(ctl.cpus));
@@ -115,7 +118,7 @@ int ghost_enclave_create(struct ghost_enclave **ret, struct ghost_backend *backe
 	int err;
 
 	if (opts->size < sizeof(*opts) || !opts->cpus || !ghost_cpuset_count(opts->cpus) ||
-	    opts->stall_ns > STALL_NS_MAX)
+	    opts->stall_ns > STALL_NS_MAX || opts->ring_len > RING_LEN_MAX)
 		return -EINVAL;
 	err = backend->cpus_online(backend, &online);
 	if (err)
@@ -274,8 +277,9 @@ int ghost_enclave_count(const struct ghost_enclave *e, struct ghost_enclave_coun
 	const struct ghost_enclave_status *es = ghost_enclave_status(e);
 	struct ghost_enclave_counts sum = { 0 };
 
-	for (uint32_t cpu = 0; cpu < e->mem.nr_cpus; cpu++) {
-		const struct ghost_cpu *page = &e->mem.cpu[cpu];
+	/* Those past the last CPU are queues only: the rest of them is zero. */
+	for (uint32_t i = 0; i < e->mem.nr_queues; i++) {
+		const struct ghost_cpu *page = &e->mem.cpu[i];
 
 		for (int i = 0; i < GHOST_NR_COUNTERS; i++)
 			sum.nr[i] += page->nr[i];
@@ -347,6 +351,14 @@ const char *ghost_txn_state_name(uint32_t state)
 		[GHOST_TXN_NOT_ALLOWED] = "not_allowed",
 		[GHOST_TXN_AGAIN] = "again",
 		[GHOST_TXN_INVALID] = "invalid",
+		[GHOST_TXN_CPU_UNAVAIL] = "cpu_unavail",
+		[GHOST_TXN_CPU_OFFLINE] = "cpu_offline",
+		[GHOST_TXN_CPU_OCCUPIED] = "cpu_occupied",
+		[GHOST_TXN_INVALID_CPU] = "invalid_cpu",
+		[GHOST_TXN_NO_AGENT] = "no_agent",
+		[GHOST_TXN_POISONED] = "poisoned",
+		[GHOST_TXN_ABORTED] = "aborted",
+		[GHOST_TXN_TAKEN] = "taken",
 	};
 
 	return NAME_OF(names, state);
@@ -358,6 +370,7 @@ const char *ghost_counter_name(uint32_t counter)
 		[GHOST_NR_TASKS] = "tasks",
 		[GHOST_NR_FALLBACKS] = "fallbacks",
 		[GHOST_NR_KICKS] = "kicks",
+		[GHOST_NR_PICKS] = "picks",
 	};
 
 	return NAME_OF(names, counter);

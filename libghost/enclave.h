@@ -26,6 +26,11 @@ struct ghost_enclave_opts {
 	 * commit: nanoseconds, 0 for 5 s; below the kernel's own 30 s.
 	 */
 	uint64_t stall_ns;
+	/*
+	 * Messages that fit into all queues together which agents make: 0 for
+	 * 65536 (4 MiB), at most 16777216.
+	 */
+	uint32_t ring_len;
 };
 
 /**

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "libghost/backend.h"
+#include "libghost/barrier.h"
 
 #define THREAD_STACK (256 * 1024)
 
@@ -134,9 +135,23 @@ static void host_sleep(struct ghost_backend *self, __u64 ns)
 		;
 }
 
+static __u64 host_now_ns(struct ghost_backend *self)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+static void host_agent_relax(struct ghost_backend *self)
+{
+	ghost_relax();
+}
+
 void ghost_backend_host_init(struct ghost_backend *self)
 {
 	self->cpus_online = host_cpus_online;
+	self->agent_relax = host_agent_relax;
 	self->cpu_distance = host_cpu_distance;
 	self->thread_start = host_thread_start;
 	self->thread_join = host_thread_join;
@@ -144,6 +159,7 @@ void ghost_backend_host_init(struct ghost_backend *self)
 	self->wait = host_wait;
 	self->wake = host_wake;
 	self->sleep = host_sleep;
+	self->now_ns = host_now_ns;
 }
 
 void ghost_backend_host_fini(struct ghost_backend *self)

@@ -10,7 +10,8 @@
  *    events, whichever agent runs them.
  *  - Callbacks of different agents run at the same time. Data of a thread is
  *    safe between its callbacks; data shared by CPUs is not: keep it in
- *    policies/runq.h, which locks inside.
+ *    policies/runq.h, which locks inside. A central policy has one agent at a
+ *    time, and needs no locks.
  *  - No callback may block, allocate, read a clock or call the system. What
  *    is needed is passed in or asked of the agent.
  */
@@ -62,15 +63,30 @@ const uint16_t *ghost_agent_neighbours(const struct ghost_agent *a, uint32_t *re
 /* Value of parameter @index of ghost_policy.params. */
 uint64_t ghost_agent_param(const struct ghost_agent *a, unsigned int index);
 
+/*
+ * CPUs that have nothing to run and for which this call of schedule() may
+ * pick: the agent's own; of the agent of a central policy all that idle, but
+ * not the one where it runs itself. Valid during the call.
+ */
+const struct ghost_cpuset *ghost_agent_free_cpus(const struct ghost_agent *a);
+/*
+ * Central: the thread that was put on @cpu and has not left it, as far as
+ * messages tell; NULL: none. Picking for that CPU displaces it: task_runnable()
+ * follows, with GHOST_CAUSE_KICK.
+ */
+struct ghost_task *ghost_agent_current(const struct ghost_agent *a, uint32_t cpu);
+
 /**
  * ghost_agent_pick() - run @t next on @cpu
  * @slice_ns: for how long; GHOST_SLICE_INF or 0 until it blocks or yields
  *
  * Only from schedule(). The library commits it; a refusal comes back through
- * task_runnable(). At most one pick per CPU and call.
+ * task_runnable(). At most one pick per CPU and call. A central policy's picks
+ * of one call are committed together.
  *
  * Returns false when the thread is no longer runnable, as of a message that
- * another agent has just handled: forget it and pick the next.
+ * another agent has just handled: forget it and pick the next. Also when @cpu
+ * is none for which this agent may pick, or has been picked for.
  */
 bool ghost_agent_pick(struct ghost_agent *a, uint32_t cpu, struct ghost_task *t, uint64_t slice_ns);
 
@@ -101,7 +117,7 @@ struct ghost_param {
 
 enum ghost_policy_model {
 	GHOST_PER_CPU, /* each agent schedules its own CPU */
-	GHOST_CENTRAL, /* one agent schedules all (not yet available) */
+	GHOST_CENTRAL, /* one agent, which spins, schedules all CPUs but its own */
 };
 
 /* Why a thread waits to be picked. */
@@ -150,7 +166,15 @@ struct ghost_policy {
 	void (*task_changed)(struct ghost_agent *a, struct ghost_task *t, enum ghost_cause cause);
 	/* It left the class, or died: forget it. */
 	void (*task_gone)(struct ghost_agent *a, struct ghost_task *t, bool dead);
-	/* What should run on @cpu now? Call ghost_agent_pick(), or nothing to leave it idle. */
+	/*
+	 * CPU messages, if the enclave delivers them (GHOST_DELIVER_*), and
+	 * timers. May be NULL.
+	 */
+	void (*cpu_event)(struct ghost_agent *a, const struct ghost_msg *m);
+	/*
+	 * What should run on @cpu, the agent's own, now? Call ghost_agent_pick(),
+	 * or nothing to leave it idle. Central: on all of ghost_agent_free_cpus().
+	 */
 	void (*schedule)(struct ghost_agent *a, uint32_t cpu);
 	/* Once, after all other callbacks. */
 	void (*fini)(void *data);

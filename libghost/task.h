@@ -33,6 +33,10 @@ struct ghost_task {
 	uint32_t seq;	/* of the last message handled */
 	uint32_t slot;
 	bool bound; /* until its next message it may only run where it ran last */
+	bool waits; /* central: it is counted among those that wait to be picked */
+	/* Central: 1 + the only CPU where it can run, while it waits to be picked; 0: several, or none. */
+	uint16_t only;
+	uint16_t on; /* central: 1 + the CPU where it was put, until a message says it left */
 	uint64_t gtid;
 	char data[] __attribute__((aligned(16)));
 };

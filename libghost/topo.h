@@ -27,6 +27,12 @@ static inline void ghost_cpuset_add(struct ghost_cpuset *s, unsigned int cpu)
 		s->word[cpu / 64] |= 1ull << (cpu % 64);
 }
 
+static inline void ghost_cpuset_del(struct ghost_cpuset *s, unsigned int cpu)
+{
+	if (cpu < GHOST_CPUS_MAX)
+		s->word[cpu / 64] &= ~(1ull << (cpu % 64));
+}
+
 /* The first member at or after @cpu, or -1. */
 int ghost_cpuset_next(const struct ghost_cpuset *s, unsigned int cpu);
 

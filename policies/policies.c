@@ -7,10 +7,14 @@
 
 #include "policies/policies.h"
 
+extern const struct ghost_policy policy_fifo_central;
 extern const struct ghost_policy policy_fifo_percpu;
+extern const struct ghost_policy policy_sol;
 
 const struct ghost_policy *const policies[] = {
+	&policy_fifo_central,
 	&policy_fifo_percpu,
+	&policy_sol,
 	NULL,
 };
 

@@ -113,4 +113,40 @@ static inline struct ghost_task *runq_pop(struct runq *q, uint32_t cpu)
 	return t;
 }
 
+/*
+ * The first thread that may run on one of @cpus, and on which: where it ran
+ * last, if that is one of them. NULL if there is none.
+ */
+static inline struct ghost_task *runq_pop_any(struct runq *q, const struct ghost_cpuset *cpus,
+					      uint32_t *ret_cpu)
+{
+	struct ghost_task *t = NULL;
+	struct runq_entry *e;
+
+	if (!runq_len(q))
+		return NULL;
+	ghost_lock(&q->lock);
+	TAILQ_FOREACH(e, &q->list, link) {
+		uint32_t last = ghost_task_cpu(e->task);
+
+		if (ghost_cpuset_has(cpus, last) && ghost_task_allowed(e->task, last)) {
+			*ret_cpu = last;
+			t = e->task;
+		}
+		ghost_cpuset_for_each(cpu, cpus)
+		{
+			if (t || !ghost_task_allowed(e->task, cpu))
+				continue;
+			*ret_cpu = cpu;
+			t = e->task;
+		}
+		if (t)
+			break;
+	}
+	if (t)
+		runq_unlink(q, e);
+	ghost_unlock(&q->lock);
+	return t;
+}
+
 #endif

@@ -185,9 +185,9 @@ static int sim_agent(struct ghost_backend *b, struct ghost_ctl *ctl)
 	return 0;
 }
 
-static int sim_enclave_prepare(struct ghost_backend *b, __u32 id)
+static int sim_enclave_prepare(struct ghost_backend *b, __u32 id, __u32 ring_len)
 {
-	return self_of(b)->dead ? -ESRCH : enclave_prepare(self_of(b)->m, id);
+	return self_of(b)->dead ? -ESRCH : enclave_prepare(self_of(b)->m, id, ring_len);
 }
 
 static void sim_enclave_discard(struct ghost_backend *b, __u32 id)
@@ -209,8 +209,11 @@ static int sim_memory_map(struct ghost_backend *b, __u32 id, struct ghost_memory
 		.status = e->status,
 		.cpu = e->cpu,
 		.cpu_rw = e->rw,
+		.ring = e->ring,
 		.capacity = m->opt.capacity,
 		.nr_cpus = m->nr_cpus,
+		.nr_queues = m->nr_cpus + GHOST_QUEUES_MADE,
+		.ring_len = e->ring_len,
 	};
 	return 0;
 }
@@ -255,6 +258,31 @@ static int sim_agent_enter(struct ghost_backend *b)
 	if (!err)
 		act(a, ACT_RUN, p->m->opt.profile->syscall_ns);
 	return err;
+}
+
+static int sim_agent_spin(struct ghost_backend *b)
+{
+	struct process *p = self_of(b);
+	struct agent *a = current(p);
+	int err = a ? thread_set_class(p->m, a->thread, CLASS_RT) : -EINVAL;
+
+	if (!err)
+		act(a, ACT_RUN, p->m->opt.profile->syscall_ns);
+	return err;
+}
+
+/* Looking again and again takes all the time there is; nothing is simulated until there is news. */
+static void sim_agent_relax(struct ghost_backend *b)
+{
+	struct process *p = self_of(b);
+	struct agent *a = current(p);
+
+	if (!a)
+		return;
+	pay(a);
+	a->thread->polls = true;
+	p->m->nr_polls++;
+	act(a, ACT_RUN, SIM_FOREVER / 2);
 }
 
 static void sim_agent_yield(struct ghost_backend *b)
@@ -391,6 +419,7 @@ static void sim_wake(struct ghost_backend *b, const __u32 *word)
 
 	if (!enter_kernel(p))
 		return;
+	p->m->news = true;
 	for (struct agent *a = p->agents; a; a = a->next)
 		if (a->thread && a->word == word)
 			thread_wake(p->m, a->thread);
@@ -407,6 +436,14 @@ static void sim_sleep(struct ghost_backend *b, __u64 ns)
 		act(a, ACT_SLEEP, ns);
 	else
 		main_wait(p, NULL, 0, ns);
+}
+
+static __u64 sim_now_ns(struct ghost_backend *b)
+{
+	const struct process *p = self_of(b);
+	const struct agent *a = current(p);
+
+	return p->m->now + (a ? a->debt_ns : 0);
 }
 
 static void sim_step(struct ghost_backend *b, enum ghost_step step)
@@ -484,6 +521,8 @@ int process_start(struct process **ret, struct machine *m, process_fn main, void
 		.memory_unmap = sim_memory_unmap,
 		.agent_pin = sim_agent_pin,
 		.agent_enter = sim_agent_enter,
+		.agent_spin = sim_agent_spin,
+		.agent_relax = sim_agent_relax,
 		.agent_yield = sim_agent_yield,
 		.task_enter = sim_task_enter,
 		.task_leave = sim_task_leave,
@@ -495,6 +534,7 @@ int process_start(struct process **ret, struct machine *m, process_fn main, void
 		.wait = sim_wait,
 		.wake = sim_wake,
 		.sleep = sim_sleep,
+		.now_ns = sim_now_ns,
 		.step = sim_step,
 		.close = sim_close,
 	};
@@ -577,28 +617,35 @@ int process_wait(struct process *p, uint64_t ns)
 
 static const struct behaviour behaviour_none = { .name = "" };
 
+/* As if killed, all threads gone at once: main() gives back what it holds. */
+static void process_end(struct machine *m, struct process *p)
+{
+	p->dead = true;
+	for (struct agent *a = p->agents; a; a = a->next) {
+		if (!a->thread)
+			continue;
+		a->thread->behaviour = &behaviour_none;
+		a->thread->agent = NULL;
+		fiber_free(a->fiber);
+		a->thread = NULL;
+		a->ended = 1;
+	}
+	m->this_thread = NULL;
+	if (!p->ended)
+		fiber_resume(p->fiber);
+}
+
 void processes_free(struct machine *m)
 {
 	struct process *p;
 
+	/* One may look at another while it ends: none is gone before all have ended. */
+	for (p = m->processes; p; p = p->next)
+		process_end(m, p);
 	while ((p = m->processes)) {
 		struct agent *a;
 
 		m->processes = p->next;
-		/* As if killed, all threads gone at once: main() gives back what it holds. */
-		p->dead = true;
-		for (a = p->agents; a; a = a->next) {
-			if (!a->thread)
-				continue;
-			a->thread->behaviour = &behaviour_none;
-			a->thread->agent = NULL;
-			fiber_free(a->fiber);
-			a->thread = NULL;
-			a->ended = 1;
-		}
-		m->this_thread = NULL;
-		if (!p->ended)
-			fiber_resume(p->fiber);
 		fiber_free(p->fiber);
 		while ((a = p->agents)) {
 			p->agents = a->next;

@@ -55,6 +55,8 @@ struct told {
 	struct thread *t;
 	struct ghost_cpu *page;
 	struct core_task before;
+	struct ghost_cpu *agent; /* whose number it must advance; NULL: the queue is polled */
+	uint32_t queue;
 	uint32_t head;
 	uint32_t overflow;
 	uint32_t agent_seq;
@@ -64,14 +66,28 @@ struct told {
 static struct told tell_begin(struct machine *m, struct thread *t)
 {
 	const struct core_task *ct = &m->tasks[slot_of(t)];
-	struct told told = { .t = t, .before = *ct };
+	struct told told = { .t = t, .before = *ct, .queue = ct->queue };
 
-	told.page = port_cpu_page(ct->enclave, ct->queue);
+	/* An agent may have chosen another one since the last event; or removed this one. */
+	if (ct->assoc && (uint32_t)ct->assoc == ct->seq)
+		told.queue = (ct->assoc >> 32) - 1;
 	told.online = m->enclaves[ct->enclave].state == GHOST_ENCLAVE_ONLINE;
+	/* Agents that are new have their own default. */
+	if (told.online && ct->epoch != m->enclaves[ct->enclave].epoch &&
+	    m->enclaves[ct->enclave].default_queue != GHOST_QUEUE_NONE &&
+	    !(ct->flags & CORE_TASK_ASSOCED))
+		told.queue = m->enclaves[ct->enclave].default_queue;
+	if (told.online && !queue_there(ct->enclave, told.queue))
+		told.queue = msg_default_queue(&m->enclaves[ct->enclave], ct->enclave,
+					       port_status(ct->enclave, slot_of(t))->cpu);
+	told.page = port_cpu_page(ct->enclave, told.queue);
 	if (told.page) {
 		told.head = told.page->queue.head;
 		told.overflow = told.page->queue.overflow;
-		told.agent_seq = told.page->agent_seq;
+		told.agent = told.page->queue.nr_wake ?
+				     port_cpu_page(ct->enclave, told.page->queue.wake[0]) :
+				     NULL;
+		told.agent_seq = told.agent ? told.agent->agent_seq : 0;
 	}
 	m->in_event = true;
 	return told;
@@ -86,17 +102,21 @@ static void tell_end(struct machine *m, struct told *told, uint32_t type, uint32
 	m->in_event = false;
 	if (q && q->head != told->head) {
 		machine_charge(m, cost(m)->message_ns);
-		machine_trace(m, TRACE_MSG, m->this_cpu, told->t,
-			      (uint64_t)q->msg[told->head & GHOST_QUEUE_MASK].type << 32 |
-				      ct->queue);
+		machine_trace(
+			m, TRACE_MSG, m->this_cpu, told->t,
+			(uint64_t)port_ring(ct->enclave, q->first + (told->head & (q->len - 1)))->type
+					<< 32 |
+				told->queue);
 	} else if (q && q->overflow != told->overflow) {
-		machine_trace(m, TRACE_OVERFLOW, m->this_cpu, told->t, ct->queue);
+		machine_trace(m, TRACE_OVERFLOW, m->this_cpu, told->t, told->queue);
 	}
 	if (m->law)
 		law_told(m, &(struct law_told){
 				    .t = told->t,
 				    .slot = slot_of(told->t),
 				    .page = told->page,
+				    .agent = told->agent,
+				    .queue = told->queue,
 				    .head = told->head,
 				    .overflow = told->overflow,
 				    .agent_seq = told->agent_seq,
@@ -146,12 +166,22 @@ static bool fair_wants(const struct machine *m, const struct cpu *c)
 	return c->fair_until > m->now || c->fair.nr;
 }
 
+bool cpu_above(const struct machine *m, uint32_t cpu)
+{
+	const struct cpu *c = &m->cpu[cpu];
+
+	return fair_wants(m, c) || c->rt.nr || (c->cur && c->cur->class_ != CLASS_EXT);
+}
+
 /* Somebody of the fair class came to @cpu: whoever is below makes room. */
 static void fair_arrives(struct machine *m, uint32_t cpu)
 {
 	struct cpu *c = &m->cpu[cpu];
 
-	if (!c->cur || c->cur->class_ != CLASS_FAIR)
+	/* An agent that spins there hears of it (bpf: fair_comes()), and goes when it likes. */
+	cpu_wanted(cpu);
+	m->news = true;
+	if (!c->cur || c->cur->class_ == CLASS_EXT)
 		cpu_resched(m, cpu, cpu == m->this_cpu ? 0 : cost(m)->ipi_ns);
 }
 
@@ -170,7 +200,7 @@ static void fair_enqueue(struct machine *m, struct thread *t)
 		const struct cpu *c = &m->cpu[cpu];
 
 		if (c->online && !c->fair.nr && c->fair_until <= m->now &&
-		    !(c->cur && c->cur->class_ == CLASS_FAIR) && ghost_cpuset_has(cpus, cpu)) {
+		    !(c->cur && c->cur->class_ != CLASS_EXT) && ghost_cpuset_has(cpus, cpu)) {
 			best = cpu;
 			break;
 		}
@@ -212,10 +242,33 @@ void cpu_fair_burst(struct machine *m, uint32_t cpu, uint64_t ns)
 
 	if (!c->online || !ns)
 		return;
+	/* Behind an agent that spins it waits. */
+	if (c->rt.nr || (c->cur && c->cur->class_ == CLASS_RT)) {
+		c->fair_late_ns += ns;
+		cpu_wanted(cpu);
+		m->news = true;
+		return;
+	}
 	c->fair_until = (c->fair_until > m->now ? c->fair_until : m->now) + ns;
 	c->fair_ns += ns;
 	m->this_cpu = cpu;
 	cpu_resched(m, cpu, 0);
+}
+
+/* --- the real-time class --------------------------------------------------------- */
+
+static void rt_enqueue(struct machine *m, struct thread *t)
+{
+	uint32_t cpu = allowed_cpu(m, t);
+
+	if (cpu == GHOST_CPU_NONE) {
+		machine_break(m, "thread %u of the real-time class may run on no CPU", t->tid);
+		return;
+	}
+	t->cpu = cpu;
+	place(t, PLACE_RT, &m->cpu[cpu].rt, false);
+	if (!m->cpu[cpu].cur || m->cpu[cpu].cur->class_ != CLASS_RT)
+		cpu_resched(m, cpu, cpu == m->this_cpu ? 0 : cost(m)->ipi_ns);
 }
 
 /* --- enqueue: ops.enqueue of bpf/ghost.bpf.c ------------------------------------------- */
@@ -320,7 +373,9 @@ static uint32_t expected(const struct thread *t, enum thread_place from, int ver
 		*ret_numbers = 0;
 		return 0;
 	}
-	return t->yielded ? GHOST_MSG_TASK_YIELD : GHOST_MSG_TASK_PREEMPT;
+	if (t->yielded)
+		return GHOST_MSG_TASK_YIELD;
+	return t->cause == EVENT_COMMIT_QUIET ? 0 : GHOST_MSG_TASK_PREEMPT;
 }
 
 static void enqueue_member(struct machine *m, struct thread *t, enum thread_place from,
@@ -363,6 +418,10 @@ static void enqueue(struct machine *m, struct thread *t, enum thread_place from,
 		fair_enqueue(m, t);
 		return;
 	}
+	if (t->class_ == CLASS_RT) {
+		rt_enqueue(m, t);
+		return;
+	}
 	/* Not by put_back(): it comes back where it ran, whatever it may do from now on. */
 	if (!(from == PLACE_RUNS && cause == EVENT_CLASS) &&
 	    (t->cpu >= m->nr_cpus || !m->cpu[t->cpu].online || !thread_on(m, t, t->cpu))) {
@@ -384,9 +443,9 @@ static void enqueue(struct machine *m, struct thread *t, enum thread_place from,
 }
 
 /* enqueue_cause() of bpf/ghost.bpf.c, where the kernel gives no reason. */
-static enum event_cause slice_cause(uint32_t cpu)
+static enum event_cause slice_cause(uint32_t cpu, const struct thread *t)
 {
-	return cpu_was_kicked(cpu) ? EVENT_RESTORE : EVENT_SLICE;
+	return is_member(t) ? cpu_stop_cause(cpu, slot_of(t)) : EVENT_SLICE;
 }
 
 static void reenqueue(struct machine *m, struct thread *t, enum event_cause cause)
@@ -541,10 +600,12 @@ static void enable(struct machine *m, struct thread *t, const struct thread *par
 	if (!who && parent && is_member(parent))
 		who = parent->who;
 	enclave = who_enclave(who);
+	if (who_kind(t->who) == WHO_SPINNER)
+		enclave_agent_gone(who_enclave(t->who), who_index(t->who), t->tid);
 	t->who = 0;
 	if (who_kind(who) == WHO_AGENT) {
 		if (agent_attach(enclave, who_index(who), t->tid,
-				 m->masks[t->mask].nr == 1 && thread_on(m, t, who_index(who))))
+				 m->masks[t->mask].nr == 1 && thread_on(m, t, who_index(who)), 0))
 			t->who = who;
 		return;
 	}
@@ -582,8 +643,8 @@ static void disable(struct machine *m, struct thread *t, bool dead)
 {
 	uint64_t who = t->who;
 
-	if (who_kind(who) == WHO_AGENT && agent_detach(who_enclave(who), who_index(who), t->tid))
-		enclave_lose(who_enclave(who), GHOST_LOST_AGENT_EXIT, t->tid);
+	if (who_kind(who) == WHO_AGENT || who_kind(who) == WHO_SPINNER)
+		enclave_agent_gone(who_enclave(who), who_index(who), t->tid);
 	if (who_kind(who) == WHO_MEMBER) {
 		struct told told = tell_begin(m, t);
 
@@ -612,6 +673,13 @@ struct thread *thread_fork(struct machine *m, const struct behaviour *b, void *d
 }
 
 /* --- a CPU and its thread ------------------------------------------------------------------------ */
+
+/* An agent that spins has something to look at, or ends. */
+static void thread_unpoll(struct machine *m, struct thread *t)
+{
+	m->nr_polls -= t->polls;
+	t->polls = false;
+}
 
 /* What its thread has computed since we last looked. */
 static void account(struct machine *m, struct cpu *c)
@@ -658,9 +726,10 @@ static void cpu_go_on(struct machine *m, uint32_t cpu)
 	c->run_from += c->debt_ns;
 	c->kernel_ns += c->debt_ns;
 	c->debt_ns = 0;
-	end = c->run_from + t->left_ns;
+	/* Until there is news for it, see threads_poll(); but it may look at the time as well. */
+	end = c->run_from + (t->polls ? SIM_POLL_NS : t->left_ns);
 	/* A slice ends at a tick, if somebody could have the CPU then: ours end in any case. */
-	if (t->slice_ns != GHOST_SLICE_INF && t->slice_ns < t->left_ns) {
+	if (t->class_ != CLASS_RT && t->slice_ns != GHOST_SLICE_INF && t->slice_ns < t->left_ns) {
 		uint64_t tick = next_tick(cpu, c->run_from + t->slice_ns);
 
 		if (tick < end)
@@ -695,22 +764,40 @@ static uint64_t migration_ns(struct machine *m, const struct thread *t, uint32_t
 	}
 }
 
-/* Leaving the idle thread: ops.update_idle(false). */
-static void cpu_leaves_idle(struct machine *m, uint32_t cpu)
+/* Leaving the idle thread, for one of our class if @ours: ops.update_idle(false). */
+static void cpu_leaves_idle(struct machine *m, uint32_t cpu, bool ours)
 {
 	struct cpu *c = &m->cpu[cpu];
 
 	if (!c->idle)
 		return;
 	c->idle = false;
-	cpu_busy(cpu);
+	cpu_busy(cpu, ours);
+}
+
+/* ops.running */
+static void cpu_runs(struct machine *m, uint32_t cpu, struct thread *t)
+{
+	struct told told;
+	bool tell;
+
+	cpu_ours(cpu);
+	if (who_kind(t->who) == WHO_AGENT)
+		agent_running(who_index(t->who));
+	if (!is_member(t))
+		return;
+	told = tell_begin(m, t);
+	tell = m->tasks[slot_of(t)].run & GHOST_RUN_SEND_TASK_ON_CPU &&
+	       (told.before.state == CORE_TASK_LATCHED || told.before.state >= CORE_TASK_CLAIMED);
+	event_task_running(slot_of(t), cpu);
+	tell_end(m, &told, tell ? GHOST_MSG_TASK_ON_CPU : 0, tell, false);
 }
 
 static void cpu_start(struct machine *m, uint32_t cpu, struct thread *t)
 {
 	struct cpu *c = &m->cpu[cpu];
 
-	cpu_leaves_idle(m, cpu);
+	cpu_leaves_idle(m, cpu, t->class_ == CLASS_EXT || c->local.nr);
 	t->place = PLACE_RUNS;
 	t->cpu = cpu;
 	t->reenqs = 0;
@@ -725,6 +812,8 @@ static void cpu_start(struct machine *m, uint32_t cpu, struct thread *t)
 	if (c->run_from < c->work_until)
 		c->run_from = c->work_until;
 	machine_trace(m, TRACE_RUN, cpu, t, t->class_);
+	if (t->class_ == CLASS_EXT)
+		cpu_runs(m, cpu, t);
 	if (m->law)
 		law_runs(m, t, cpu);
 	if (t->woke && t->class_ == CLASS_EXT && is_member(t)) {
@@ -756,8 +845,8 @@ static void cpu_put(struct machine *m, uint32_t cpu, enum trace_stop why, enum e
 	t->last = false;
 }
 
-/* A higher class has the CPU. */
-static void schedule_fair(struct machine *m, uint32_t cpu)
+/* A higher class has the CPU: whoever of ours is there, or about to be, goes. */
+static void ext_leaves(struct machine *m, uint32_t cpu)
 {
 	struct cpu *c = &m->cpu[cpu];
 	struct thread *t = c->cur;
@@ -775,9 +864,8 @@ static void schedule_fair(struct machine *m, uint32_t cpu)
 			place(t, PLACE_LOCAL, &c->local, true);
 		} else {
 			cpu_put(m, cpu, STOP_PREEMPTED,
-				t->slice_ns ? EVENT_CLASS : slice_cause(cpu));
+				t->slice_ns ? EVENT_CLASS : slice_cause(cpu, t));
 		}
-		t = NULL;
 	}
 	list_for_each(n, save, &c->local) {
 		struct thread *waits = list_entry(n, struct thread, link);
@@ -785,10 +873,43 @@ static void schedule_fair(struct machine *m, uint32_t cpu)
 		if (waits->immed)
 			reenqueue(m, waits, EVENT_LATCH);
 	}
+}
+
+/* The real-time class has the CPU until its thread blocks. */
+static void schedule_rt(struct machine *m, uint32_t cpu)
+{
+	struct cpu *c = &m->cpu[cpu];
+	struct thread *t;
+
+	ext_leaves(m, cpu);
+	if (c->cur && c->cur->class_ == CLASS_RT) {
+		cpu_go_on(m, cpu);
+		return;
+	}
+	/* What the fair class was about waits. */
+	if (c->fair_until > m->now) {
+		c->fair_late_ns += c->fair_until - m->now;
+		c->fair_ns -= c->fair_until - m->now;
+		c->fair_until = 0;
+	}
+	if (c->cur)
+		cpu_put(m, cpu, STOP_PREEMPTED, EVENT_SLICE);
+	t = list_first(&c->rt, struct thread, link);
+	unplace(m, t);
+	cpu_start(m, cpu, t);
+}
+
+static void schedule_fair(struct machine *m, uint32_t cpu)
+{
+	struct cpu *c = &m->cpu[cpu];
+	struct thread *t;
+
+	ext_leaves(m, cpu);
+	t = c->cur;
 	if (c->fair_until > m->now) {
 		if (t)
 			cpu_put(m, cpu, STOP_PREEMPTED, EVENT_SLICE);
-		cpu_leaves_idle(m, cpu);
+		cpu_leaves_idle(m, cpu, c->local.nr);
 		c->last_tid = 0;
 		cpu_resched(m, cpu, c->fair_until - m->now);
 		return;
@@ -807,6 +928,21 @@ static void schedule_fair(struct machine *m, uint32_t cpu)
 	cpu_start(m, cpu, t);
 }
 
+/* What became of @slot, which was @before: traced, and held against the laws. */
+static void txn_ended(struct machine *m, uint32_t cpu, const struct ghost_txn *before,
+		      const struct ghost_txn *slot, enum law_commit kind)
+{
+	uint32_t state = slot->state;
+
+	if (before->state != GHOST_TXN_READY || state == GHOST_TXN_READY)
+		return;
+	if (state < GHOST_TXN_NR_STATES)
+		m->nr_txn[state]++;
+	machine_trace(m, TRACE_TXN, cpu, NULL, (uint64_t)before->slot << 8 | state);
+	if (m->law)
+		law_committed(m, cpu, before, state, kind);
+}
+
 /* ops.dispatch, between two looks at the local queue. */
 static void dispatch(struct machine *m, uint32_t cpu, struct thread *prev)
 {
@@ -814,29 +950,24 @@ static void dispatch(struct machine *m, uint32_t cpu, struct thread *prev)
 	const struct core_cpu *cc = &m->cpus[cpu];
 	struct ghost_cpu *page = port_cpu_page(cc->enclave, cpu);
 	struct ghost_cpu_rw *rw = port_cpu_rw(cc->enclave, cpu);
-	struct law_dispatch law = { 0 };
-	uint64_t nr[16];
+	struct ghost_cpu_rw before;
 
 	if (!page || !rw) {
 		cpu_dispatch(cpu, (struct port_thread *)prev);
 		return;
 	}
-	memcpy(nr, page->nr_txn, sizeof(nr));
-	law.txn = rw->txn;
-	law.agent_seq = page->agent_seq;
-	cpu_dispatch(cpu, (struct port_thread *)prev);
-	for (uint32_t i = GHOST_TXN_COMMITTED; i < GHOST_TXN_NR_STATES; i++) {
-		if (page->nr_txn[i] == nr[i])
-			continue;
-		law.finals += page->nr_txn[i] - nr[i];
-		law.state = i;
-		m->nr_txn[i]++;
-		c->debt_ns += cost(m)->commit_ns;
-		machine_trace(m, TRACE_TXN, cpu, prev, (uint64_t)law.txn.slot << 8 | i);
-	}
-	law.told = rw->txn.state;
+	before = *rw;
 	if (m->law)
-		law_dispatched(m, cpu, &law);
+		law_commit_begin(m, cc->enclave, page->agent_seq);
+	cpu_dispatch(cpu, (struct port_thread *)prev);
+	if (before.txn.state == GHOST_TXN_READY && rw->txn.state != GHOST_TXN_READY)
+		c->debt_ns += cost(m)->commit_ns;
+	if (before.pick.state == GHOST_TXN_READY && rw->pick.state != GHOST_TXN_READY)
+		c->debt_ns += cost(m)->commit_ns;
+	txn_ended(m, cpu, &before.txn, &rw->txn, LAW_LOCAL);
+	txn_ended(m, cpu, &before.pick, &rw->pick, LAW_PICK);
+	if (m->law)
+		law_commit_end(m, cc->enclave);
 }
 
 static void schedule_ext(struct machine *m, uint32_t cpu)
@@ -850,7 +981,7 @@ static void schedule_ext(struct machine *m, uint32_t cpu)
 		cpu_go_on(m, cpu);
 		return;
 	}
-	if (!c->local.nr && !take_first(&m->global, cpu)) {
+	if (!c->local.nr && !take_first(&m->global, cpu, false)) {
 		dispatch(m, cpu, prev);
 		/* Somebody of a higher class came in the middle. */
 		if (fair_wants(m, c) || !c->online) {
@@ -864,7 +995,7 @@ static void schedule_ext(struct machine *m, uint32_t cpu)
 			return;
 		}
 		if (!c->local.nr)
-			take_first(&m->global, cpu);
+			take_first(&m->global, cpu, false);
 	}
 	next = list_first(&c->local, struct thread, link);
 	if (next) {
@@ -876,13 +1007,14 @@ static void schedule_ext(struct machine *m, uint32_t cpu)
 		prev->last = !next;
 	if (prev)
 		cpu_put(m, cpu, prev->act == ACT_YIELD ? STOP_YIELDED : STOP_SLICE,
-			slice_cause(cpu));
+			slice_cause(cpu, prev));
 	if (next) {
 		cpu_start(m, cpu, next);
 		return;
 	}
 	if (!c->idle) {
 		c->idle = true;
+		m->news = true;
 		c->last_tid = 0;
 		c->kernel_ns += c->debt_ns;
 		c->debt_ns = 0;
@@ -906,6 +1038,15 @@ void cpu_schedule(struct machine *m, uint32_t cpu)
 		return;
 	}
 	account(m, c);
+	if (c->rt.nr || (c->cur && c->cur->class_ == CLASS_RT)) {
+		schedule_rt(m, cpu);
+		return;
+	}
+	if (c->fair_late_ns) {
+		c->fair_until = (c->fair_until > m->now ? c->fair_until : m->now) + c->fair_late_ns;
+		c->fair_ns += c->fair_late_ns;
+		c->fair_late_ns = 0;
+	}
 	if (!fair_wants(m, c) && !(c->cur && c->cur->class_ == CLASS_FAIR))
 		fair_steal(m, cpu);
 	if (fair_wants(m, c)) {
@@ -978,8 +1119,12 @@ void cpu_run_end(struct machine *m, uint32_t cpu)
 	m->this_cpu = cpu;
 	m->this_thread = t;
 	account(m, c);
+	if (t->polls) {
+		thread_unpoll(m, t);
+		t->left_ns = 0;
+	}
 	/* A slice that is used up is noticed at a tick, not before. */
-	slice_ends = !t->slice_ns && next_tick(cpu, m->now) == m->now;
+	slice_ends = t->class_ != CLASS_RT && !t->slice_ns && next_tick(cpu, m->now) == m->now;
 	/* Interrupts took some of its time. */
 	if (c->debt_ns && t->left_ns && !slice_ends) {
 		cpu_go_on(m, cpu);
@@ -1064,7 +1209,7 @@ static void put_back(struct machine *m, struct thread *t, enum thread_place from
 	if (from == PLACE_ASLEEP || from == PLACE_GONE)
 		return;
 	if (from != PLACE_RUNS) {
-		enqueue(m, t, from, slice_cause(cpu));
+		enqueue(m, t, from, slice_cause(cpu, t));
 		return;
 	}
 	/* It goes on where it runs, unless it must not. */
@@ -1079,7 +1224,7 @@ static void put_back(struct machine *m, struct thread *t, enum thread_place from
 		cpu_put(m, cpu, STOP_MOVED, EVENT_CLASS);
 		put_back(m, t, take_out(m, t));
 	} else {
-		cpu_put(m, cpu, STOP_MOVED, slice_cause(cpu));
+		cpu_put(m, cpu, STOP_MOVED, slice_cause(cpu, t));
 	}
 	cpu_resched(m, cpu, 0);
 }
@@ -1143,6 +1288,10 @@ int thread_set_class(struct machine *m, struct thread *t, enum thread_class clas
 	if (t->class_ == CLASS_EXT)
 		disable(m, t, false);
 	t->class_ = class_;
+	if (class_ == CLASS_RT && from == PLACE_RUNS) {
+		cpu_resched(m, t->cpu, 0);
+		return 0;
+	}
 	t->immed = false;
 	t->yielded = false;
 	t->slice_ns = SIM_DEFAULT_SLICE_NS;
@@ -1152,11 +1301,29 @@ int thread_set_class(struct machine *m, struct thread *t, enum thread_class clas
 		put_back(m, t, from == PLACE_CUSTODY ? PLACE_FAIR : from);
 		return 0;
 	}
+	m->news = true;
 	/* A running member is taken off its CPU, so that its agent hears of it (bpf: task_bind()). */
 	if (class_ == CLASS_EXT && is_member(t))
 		t->slice_ns = 0;
 	cpu_resched(m, t->cpu, t->cpu == m->this_cpu ? 0 : cost(m)->ipi_ns);
 	return 0;
+}
+
+void threads_poll(struct machine *m)
+{
+	m->news = false;
+	for (uint32_t cpu = 0; cpu < m->nr_cpus && m->nr_polls; cpu++) {
+		struct cpu *c = &m->cpu[cpu];
+		struct thread *t = c->cur;
+
+		if (!t || !t->polls)
+			continue;
+		thread_unpoll(m, t);
+		account(m, c);
+		/* What it was at until now was nothing. */
+		t->left_ns = cost(m)->agent_number_ns;
+		machine_post(m, m->now + t->left_ns, EV_RUN, cpu, ++c->gen);
+	}
 }
 
 void thread_kill(struct machine *m, struct thread *t)
@@ -1168,6 +1335,7 @@ void thread_kill(struct machine *m, struct thread *t)
 	t->killed = true;
 	t->stopped = false;
 	t->left_ns = 0;
+	thread_unpoll(m, t);
 	if (t->place == PLACE_ASLEEP) {
 		thread_wake(m, t);
 	} else if (t->place == PLACE_RUNS && c->cur == t) {
@@ -1181,6 +1349,9 @@ void thread_stop(struct machine *m, struct thread *t)
 	if (t->killed || t->stopped || t->place == PLACE_GONE)
 		return;
 	t->stopped = true;
+	if (t->polls)
+		t->left_ns = 1; /* when it goes on it looks again */
+	thread_unpoll(m, t);
 	t->stop_left_ns = t->left_ns;
 	if (t->place == PLACE_RUNS && m->cpu[t->cpu].cur == t) {
 		account(m, &m->cpu[t->cpu]);
@@ -1236,6 +1407,8 @@ int cpu_offline(struct machine *m, uint32_t cpu)
 		return -EBUSY;
 	account(m, c);
 	c->online = false;
+	m->news = true;
+	c->fair_late_ns = 0;
 	m->online.word[cpu / 64] &= ~(1ull << (cpu % 64));
 	c->fair_until = 0;
 	machine_trace(m, TRACE_CPU, cpu, NULL, 0);
@@ -1250,7 +1423,7 @@ int cpu_offline(struct machine *m, uint32_t cpu)
 		if (t->cpu != cpu || t->place == PLACE_ASLEEP)
 			continue;
 		if (t->place == PLACE_RUNS)
-			cpu_put(m, cpu, STOP_OFFLINE, slice_cause(cpu));
+			cpu_put(m, cpu, STOP_OFFLINE, slice_cause(cpu, t));
 		else
 			put_back(m, t, take_out(m, t));
 	}
@@ -1271,6 +1444,7 @@ int cpu_online(struct machine *m, uint32_t cpu)
 	c->online = true;
 	c->idle = true;
 	ghost_cpuset_add(&m->online, cpu);
+	enclave_cpu_online(cpu);
 	machine_trace(m, TRACE_CPU, cpu, NULL, 1);
 	cpu_resched(m, cpu, 0);
 	return 0;
@@ -1283,9 +1457,54 @@ void kernel_admin(struct machine *m, struct ghost_ctl *ctl)
 	ctl_admin(ctl);
 }
 
+/* Commits of others: as dispatch(), for all CPUs at once. */
+static void commit(struct machine *m, struct ghost_ctl *ctl)
+{
+	struct ghost_txn *before = calloc(m->nr_cpus, sizeof(*before));
+	struct ghost_cpu_rw *rw = port_cpu_rw(ctl->enclave, 0);
+
+	if (!before || !rw) {
+		free(before);
+		ctl_agent(ctl);
+		return;
+	}
+	for (uint32_t cpu = 0; cpu < m->nr_cpus; cpu++)
+		before[cpu] = rw[cpu].txn;
+	if (m->law)
+		law_commit_begin(m, ctl->enclave, 0);
+	m->in_dispatch = true;
+	ctl_agent(ctl);
+	m->in_dispatch = false;
+	for (uint32_t cpu = 0; cpu < m->nr_cpus; cpu++)
+		txn_ended(m, cpu, &before[cpu], &rw[cpu].txn, LAW_REMOTE);
+	if (m->law)
+		law_commit_end(m, ctl->enclave);
+	free(before);
+}
+
 void kernel_agent(struct machine *m, struct ghost_ctl *ctl)
 {
-	ctl_agent(ctl);
+	if (ctl->op == GHOST_CTL_COMMIT)
+		commit(m, ctl);
+	else
+		ctl_agent(ctl);
+}
+
+/* Who was put on @cpu's queue and cannot run there at once is taken back (reenq_local(), 7.3). */
+void kernel_reenq_local(struct machine *m, uint32_t cpu)
+{
+	struct cpu *c = &m->cpu[cpu];
+	/* Whoever of ours runs there may go on, for all the kernel knows (rq_is_open()). */
+	bool open = !cpu_above(m, cpu) && !c->cur, first = true;
+
+	m->this_cpu = cpu;
+	list_for_each(n, save, &c->local) {
+		struct thread *t = list_entry(n, struct thread, link);
+
+		if (t->immed && !(first && open))
+			reenqueue(m, t, EVENT_LATCH);
+		first = false;
+	}
 }
 
 void kernel_heartbeat(struct machine *m)
@@ -1306,18 +1525,21 @@ static size_t size_status(const struct machine *m)
 	return m->opt.capacity * sizeof(struct ghost_status);
 }
 
-int enclave_prepare(struct machine *m, uint32_t id)
+int enclave_prepare(struct machine *m, uint32_t id, uint32_t ring_len)
 {
 	struct sim_enclave *e = &m->enclave[id];
+	uint32_t nr = m->nr_cpus + GHOST_QUEUES_MADE;
 
 	if (e->status)
 		return -EEXIST;
 	e->status = zeroed(size_status(m));
-	e->cpu = zeroed(m->nr_cpus * sizeof(*e->cpu));
-	e->rw = zeroed(m->nr_cpus * sizeof(*e->rw));
+	e->cpu = zeroed(nr * sizeof(*e->cpu));
+	e->rw = zeroed(nr * sizeof(*e->rw));
+	e->ring = zeroed(ring_len * sizeof(*e->ring));
+	e->ring_len = ring_len;
 	if (m->nr_enclaves <= id)
 		m->nr_enclaves = id + 1;
-	if (e->status && e->cpu && e->rw)
+	if (e->status && e->cpu && e->rw && e->ring)
 		return 0;
 	enclave_discard(m, id);
 	return -ENOMEM;
@@ -1326,6 +1548,7 @@ int enclave_prepare(struct machine *m, uint32_t id)
 void enclave_discard(struct machine *m, uint32_t id)
 {
 	struct sim_enclave *e = &m->enclave[id];
+	uint32_t nr = m->nr_cpus + GHOST_QUEUES_MADE;
 
 	/* As the kernel's arrays, they stay while somebody has them mapped. */
 	if (e->nr_mapped) {
@@ -1335,12 +1558,16 @@ void enclave_discard(struct machine *m, uint32_t id)
 	if (e->status)
 		munmap(e->status, size_status(m));
 	if (e->cpu)
-		munmap(e->cpu, m->nr_cpus * sizeof(*e->cpu));
+		munmap(e->cpu, nr * sizeof(*e->cpu));
 	if (e->rw)
-		munmap(e->rw, m->nr_cpus * sizeof(*e->rw));
+		munmap(e->rw, nr * sizeof(*e->rw));
+	if (e->ring)
+		munmap(e->ring, e->ring_len * sizeof(*e->ring));
 	e->status = NULL;
 	e->cpu = NULL;
 	e->rw = NULL;
+	e->ring = NULL;
+	e->ring_len = 0;
 	e->discarded = false;
 }
 

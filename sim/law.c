@@ -13,12 +13,28 @@
 /* A fallback thread may wait for a kick under way, a lost race for the next heartbeat. */
 #define FALLBACK_GRACE_NS 1000000ull
 #define ARRIVAL_GRACE_NS 60000000ull
+/* An agent that spins makes room: at once, or when a heartbeat finds out. */
+#define ROOM_GRACE_NS 120000000ull
 /* New agents read the table first. */
 #define NEW_AGENTS_NS 10000000ull
 
+struct move {
+	uint32_t slot;
+	uint32_t cpu;
+	uint32_t seq; /* that the thread had */
+};
+
 struct law {
 	struct law_counts counts;
+	/* since law_commit_begin() */
+	struct move move[GHOST_CPUS_MAX];
+	uint32_t nr_moves;
+	uint32_t nr_ended;
+	uint64_t nr_finals;
+	uint32_t agent_seq;
+
 	uint32_t *seq;			     /* [capacity]: the number each slot must have */
+	uint64_t kept_since[GHOST_CPUS_MAX]; /* by an agent that spins, from the fair class */
 	uint64_t idle_since[GHOST_CPUS_MAX]; /* with a fallback thread that could run there */
 	uint32_t must_see[GHOST_CPUS_MAX]; /* the number behind the last thread that came to wait */
 	bool must[GHOST_CPUS_MAX];
@@ -28,10 +44,11 @@ struct law {
 
 static const char *place_name(enum thread_place place)
 {
-	static const char *const names[] = { "asleep",	   "running",	      "arriving",
-					     "in custody", "in the fallback", "global",
-					     "local",	   "parked",	      "fair",
-					     "gone" };
+	static const char *const names[] = {
+		"asleep", "running", "arriving", "in custody", "in the fallback",
+		"global", "local",   "parked",	 "fair",       "real-time",
+		"gone"
+	};
 
 	return names[place];
 }
@@ -149,23 +166,28 @@ void law_told(struct machine *m, const struct law_told *told)
 	if (!told->type)
 		return;
 	/* Who sleeps, leaves or merely changes gives an idle CPU nothing to do. */
-	if (told->t->to == PLACE_CUSTODY && told->waits) {
-		law->must_see[ct->queue] = told->page->agent_seq;
-		law->must[ct->queue] = true;
+	if (told->t->to == PLACE_CUSTODY && told->waits && told->queue < m->nr_cpus) {
+		law->must_see[told->queue] = told->page->agent_seq;
+		law->must[told->queue] = true;
 	}
-	if (told->page->agent_seq == told->agent_seq) {
-		machine_break(m, "an event of thread %u did not advance the number of agent %u",
-			      told->t->tid, ct->queue);
+	if (told->agent && told->agent->agent_seq == told->agent_seq) {
+		machine_break(m,
+			      "an event of thread %u did not advance the number of the agent "
+			      "of queue %u",
+			      told->t->tid, told->queue);
 		return;
 	}
 	if (!made)
 		return;
 	/* Whatever the tail says, and whoever wrote it: a full queue takes nothing. */
 	rw = m->enclave[ct->enclave].rw;
-	if (rw && told->head - rw[ct->queue].queue_tail >= GHOST_QUEUE_LEN)
-		machine_break(m, "queue %u took a message at %u with its tail at %u", ct->queue,
-			      told->head, rw[ct->queue].queue_tail);
-	msg = &q->msg[told->head & GHOST_QUEUE_MASK];
+	if (rw && told->head - rw[told->queue].queue_tail >= q->len)
+		machine_break(m, "queue %u took a message at %u with its tail at %u", told->queue,
+			      told->head, rw[told->queue].queue_tail);
+	msg = &m->enclave[ct->enclave].ring[q->first + (told->head & (q->len - 1))];
+	if (ct->queue != told->queue)
+		machine_break(m, "thread %u has queue %u and its message went to %u", told->t->tid,
+			      ct->queue, told->queue);
 	if (msg->type != told->type || msg->slot != told->slot || msg->seq != ct->seq ||
 	    msg->gtid != ct->gtid || msg->position != told->head + 1) {
 		machine_break(m,
@@ -175,42 +197,91 @@ void law_told(struct machine *m, const struct law_told *told)
 			      ct->seq);
 		return;
 	}
-	law_order(m, told->t, ct->queue, told->head + 1);
+	law_order(m, told->t, told->queue, told->head + 1);
 }
 
 /* --- commits ------------------------------------------------------------------------------ */
 
-void law_dispatched(struct machine *m, uint32_t cpu, const struct law_dispatch *d)
+/* All final states counted so far, of all CPUs of @enclave. */
+static uint64_t nr_finals(const struct machine *m, uint32_t enclave)
 {
-	const struct thread *t;
+	const struct ghost_cpu *cpu = m->enclave[enclave].cpu;
+	uint64_t sum = 0;
 
-	if (!d->finals)
+	for (uint32_t i = 0; cpu && i < m->nr_cpus; i++)
+		for (uint32_t state = 0; state < GHOST_TXN_NR_STATES; state++)
+			sum += cpu[i].nr_txn[state];
+	return sum;
+}
+
+void law_commit_begin(struct machine *m, uint32_t enclave, uint32_t agent_seq)
+{
+	struct law *law = m->law;
+
+	law->agent_seq = agent_seq;
+	law->nr_moves = 0;
+	law->nr_ended = 0;
+	law->nr_finals = nr_finals(m, enclave);
+}
+
+void law_moved(struct machine *m, const struct thread *t, uint32_t slot, uint32_t cpu)
+{
+	struct law *law = m->law;
+
+	if (law->nr_moves == GHOST_CPUS_MAX)
 		return;
-	m->law->counts.finals++;
-	if (d->finals != 1 || d->txn.state != GHOST_TXN_READY) {
-		machine_break(m, "CPU %u: a transaction in state %u ended %u times", cpu,
-			      d->txn.state, d->finals);
+	/* What comes after may change it again: this is the moment that counts. */
+	law->move[law->nr_moves++] =
+		(struct move){ .slot = slot, .cpu = cpu, .seq = law->seq[slot] };
+}
+
+void law_committed(struct machine *m, uint32_t cpu, const struct ghost_txn *txn, uint32_t state,
+		   enum law_commit kind)
+{
+	struct law *law = m->law;
+	const struct move *move = NULL;
+
+	law->counts.finals++;
+	law->nr_ended++;
+	if (!ghost_txn_is_final(state)) {
+		machine_break(m, "CPU %u: a transaction ended in state %u", cpu, state);
 		return;
 	}
-	if (d->told != d->state)
-		machine_break(m, "CPU %u: a transaction ended in state %u and its agent reads %u",
-			      cpu, d->state, d->told);
-	if (d->state == GHOST_TXN_YIELDED && d->txn.agent_seq != d->agent_seq)
-		machine_break(m, "CPU %u: an agent went to sleep over news (%u, saw %u)", cpu,
-			      d->agent_seq, d->txn.agent_seq);
-	if (d->state != GHOST_TXN_COMMITTED)
-		return;
-	m->law->counts.commits++;
-	if (d->txn.agent_seq != d->agent_seq)
+	if (kind == LAW_LOCAL && txn->agent_seq != law->agent_seq &&
+	    (state == GHOST_TXN_YIELDED || state == GHOST_TXN_COMMITTED))
 		machine_break(m, "CPU %u: a commit with agent number %u was accepted at %u", cpu,
-			      d->txn.agent_seq, d->agent_seq);
-	if (d->txn.task_seq != m->law->seq[d->txn.slot % m->opt.capacity])
+			      txn->agent_seq, law->agent_seq);
+	for (uint32_t i = 0; i < law->nr_moves; i++)
+		if (law->move[i].cpu == cpu && law->move[i].slot == txn->slot)
+			move = &law->move[i];
+	if (state != GHOST_TXN_COMMITTED) {
+		/* Of a group that failed half-way some may have been moved. */
+		if (move && state != GHOST_TXN_POISONED)
+			machine_break(m, "CPU %u: slot %u was refused and moved", cpu, txn->slot);
+		return;
+	}
+	if (txn->slot == GHOST_SLOT_AGENT)
+		return;
+	law->counts.commits++;
+	if (!move) {
+		if (!(txn->flags & GHOST_COMMIT_ALLOW_TASK_ON_CPU))
+			machine_break(m, "CPU %u: slot %u was committed and is not there", cpu,
+				      txn->slot);
+		return;
+	}
+	if (txn->task_seq != move->seq)
 		machine_break(m, "CPU %u: a commit with thread number %u was accepted at %u", cpu,
-			      d->txn.task_seq, m->law->seq[d->txn.slot % m->opt.capacity]);
-	t = m->refs[d->txn.slot % m->opt.capacity];
-	if (!t || t->cpu != cpu || (t->place != PLACE_LOCAL && t->place != PLACE_RUNS))
-		machine_break(m, "CPU %u: slot %u was committed and is not there", cpu,
-			      d->txn.slot);
+			      txn->task_seq, move->seq);
+}
+
+void law_commit_end(struct machine *m, uint32_t enclave)
+{
+	struct law *law = m->law;
+	uint64_t counted = nr_finals(m, enclave) - law->nr_finals;
+
+	if (counted != law->nr_ended)
+		machine_break(m, "%u transactions ended and %llu were counted", law->nr_ended,
+			      (unsigned long long)counted);
 }
 
 /* --- where threads are ------------------------------------------------------------------------ */
@@ -338,6 +409,27 @@ static void law_idle(struct machine *m, uint32_t cpu)
 			      cpu, (unsigned long long)law->idle_since[cpu], waits->tid);
 }
 
+/* --- agents that spin ------------------------------------------------------------------------------ */
+
+/* Whoever of the fair class wants a CPU gets it, also where an agent is above it. */
+static void law_room(struct machine *m, uint32_t cpu)
+{
+	const struct cpu *c = &m->cpu[cpu];
+	struct law *law = m->law;
+
+	if (!c->cur || c->cur->class_ != CLASS_RT || law->excused ||
+	    !(c->fair.nr || c->fair_late_ns)) {
+		law->kept_since[cpu] = 0;
+		return;
+	}
+	law->counts.rooms++;
+	if (!law->kept_since[cpu])
+		law->kept_since[cpu] = m->now;
+	else if (m->now - law->kept_since[cpu] > ROOM_GRACE_NS)
+		machine_break(m, "CPU %u is kept from the fair class by agent %u since %llu", cpu,
+			      c->cur->tid, (unsigned long long)law->kept_since[cpu]);
+}
+
 /* No agents: nobody stays in custody longer than it takes to be taken out. */
 static void law_fallback(struct machine *m, uint32_t id)
 {
@@ -373,8 +465,10 @@ static void law_fallback(struct machine *m, uint32_t id)
 
 void law_check(struct machine *m)
 {
-	for (uint32_t cpu = 0; cpu < m->nr_cpus; cpu++)
+	for (uint32_t cpu = 0; cpu < m->nr_cpus; cpu++) {
 		law_idle(m, cpu);
+		law_room(m, cpu);
+	}
 	for (uint32_t tid = 1; tid < m->nr_threads; tid++)
 		if (m->threads[tid])
 			law_place(m, m->threads[tid]);

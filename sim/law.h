@@ -17,6 +17,8 @@ struct law_told {
 	struct thread *t;
 	struct ghost_cpu *page; /* of the queue that gets its messages */
 	uint32_t slot;
+	const struct ghost_cpu *agent; /* whose number it must advance; NULL: nobody's */
+	uint32_t queue;
 	uint32_t head;
 	uint32_t overflow;
 	uint32_t agent_seq;
@@ -26,13 +28,11 @@ struct law_told {
 	bool waits;	  /* it came to wait for a commit */
 };
 
-/* A CPU looked for work; as before it did. */
-struct law_dispatch {
-	struct ghost_txn txn;
-	uint32_t agent_seq;
-	uint32_t state;	 /* the final one that was counted */
-	uint32_t told;	 /* the one that is in the transaction now */
-	uint32_t finals; /* how many were counted */
+/* Who carries a transaction out: cf. enum txn_kind. */
+enum law_commit {
+	LAW_LOCAL,
+	LAW_PICK,
+	LAW_REMOTE,
 };
 
 int law_new(struct machine *m);
@@ -50,7 +50,17 @@ void law_excuse(struct machine *m);
 void law_joined(struct machine *m, struct thread *t, uint32_t slot);
 void law_told(struct machine *m, const struct law_told *told);
 void law_runs(struct machine *m, const struct thread *t, uint32_t cpu);
-void law_dispatched(struct machine *m, uint32_t cpu, const struct law_dispatch *d);
+
+/*
+ * Around everything that carries out transactions of @enclave: a CPU that
+ * looks for work, whose agent's number is @agent_seq, or a request. In between:
+ * each move, and each transaction that ended.
+ */
+void law_commit_begin(struct machine *m, uint32_t enclave, uint32_t agent_seq);
+void law_moved(struct machine *m, const struct thread *t, uint32_t slot, uint32_t cpu);
+void law_committed(struct machine *m, uint32_t cpu, const struct ghost_txn *txn, uint32_t state,
+		   enum law_commit kind);
+void law_commit_end(struct machine *m, uint32_t enclave);
 
 /* After each event: everything that can be seen from outside. */
 void law_check(struct machine *m);
@@ -64,6 +74,7 @@ struct law_counts {
 	uint64_t places;    /* threads looked for */
 	uint64_t runs;	    /* threads on CPUs that must be allowed */
 	uint64_t idles;	    /* idle CPUs that must not have news */
+	uint64_t rooms;	    /* agents above somebody of the fair class */
 	uint64_t fallbacks; /* threads of enclaves without agents */
 };
 const struct law_counts *law_counts(const struct machine *m);

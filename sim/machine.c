@@ -100,6 +100,7 @@ void machine_trace(struct machine *m, enum trace_what what, uint32_t cpu, const 
 	m->hash = mix(mix(mix(m->hash, m->now), (uint64_t)tid << 32 | cpu << 8 | what), arg);
 	m->nr_trace[what]++;
 	m->nr_events += what != TRACE_STEP && what != TRACE_REQUEST;
+	m->news |= what != TRACE_STEP;
 	if (m->trace)
 		m->trace(m->trace_arg, m,
 			 &(struct trace_record){ .time = m->now,
@@ -175,6 +176,9 @@ static void happen(struct machine *m, const struct event *e)
 		m->this_cpu = 0;
 		kernel_reenqueue(m, e->a, e->b);
 		break;
+	case EV_REENQ_LOCAL:
+		kernel_reenq_local(m, e->a);
+		break;
 	case EV_HEARTBEAT:
 		m->this_cpu = 0;
 		kernel_heartbeat(m);
@@ -197,6 +201,8 @@ void machine_take(struct machine *m, uint32_t index)
 	if (e.time > m->now)
 		m->now = e.time;
 	happen(m, &e);
+	if (m->news && m->nr_polls)
+		threads_poll(m);
 	if (m->law && !m->broken[0])
 		law_check(m);
 }
@@ -268,6 +274,7 @@ int machine_new(struct machine **ret, const struct machine_options *opt, const c
 
 		list_init(&c->local);
 		list_init(&c->fair);
+		list_init(&c->rt);
 		c->resched_at = SIM_FOREVER;
 		c->online = true;
 		c->idle = true;

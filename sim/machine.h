@@ -28,6 +28,7 @@
 #define SIM_FAIR_SLICE_NS 3000000ull
 #define SIM_FALLBACK_SLICE_NS 5000000ull /* bpf: FALLBACK_SLICE_NS */
 #define SIM_DEFAULT_SLICE_NS 20000000ull /* SCX_SLICE_DFL */
+#define SIM_POLL_NS 100000ull /* agents that spin look so often though there is no news */
 /* The kernel throws a scheduler out that takes a thread back so often without running it (7.3). */
 #define SIM_REENQ_MAX 256
 
@@ -43,6 +44,7 @@ enum event_type {
 	EV_TIMER,     /* @a: thread; its sleep is over */
 	EV_INSERT,    /* @a: thread; it arrives where its enqueue put it */
 	EV_REENQUEUE, /* @a: enclave, @b: enum port_place */
+	EV_REENQ_LOCAL, /* @a: CPU; who cannot run there at once is taken back */
 	EV_HEARTBEAT,
 	EV_FAIR, /* @a: CPU; somebody of the fair class wants it */
 	EV_CALL, /* @a: index of a call registered with machine_call() */
@@ -113,12 +115,14 @@ enum thread_place {
 	PLACE_LOCAL,  /* on its CPU's queue */
 	PLACE_PARKED, /* an agent in its parking place */
 	PLACE_FAIR,   /* waits in the fair class */
+	PLACE_RT,     /* waits in the real-time class */
 	PLACE_GONE,
 };
 
 enum thread_class {
 	CLASS_FAIR,
 	CLASS_EXT,
+	CLASS_RT, /* first in, first out, above the others: agents that spin */
 };
 
 enum act {
@@ -192,6 +196,7 @@ struct thread {
 	bool told : 1;	     /* its TASK_NEW is behind it */
 	bool skipped : 1;    /* a message of it found no room: the table tells */
 	bool claimed : 1;    /* a commit has claimed it and will not find it */
+	bool polls : 1;	     /* an agent that spins and has found nothing */
 	struct agent *agent; /* NULL: not a thread of an agents' process */
 };
 
@@ -203,12 +208,14 @@ struct cpu {
 	struct thread *cur; /* NULL: idle */
 	struct list local;
 	struct list fair;
-	uint64_t run_from;   /* since when @cur computes; later than now while the kernel works */
-	uint64_t debt_ns;    /* kernel work to be done before @cur goes on */
-	uint64_t work_until; /* an idle CPU does kernel work until then */
-	uint64_t resched_at; /* when it will look for work; SIM_FOREVER: nothing under way */
-	uint64_t fair_until; /* noise of the fair class holds it until then */
-	uint64_t busy_ns;    /* by members */
+	struct list rt;
+	uint64_t run_from;     /* since when @cur computes; later than now while the kernel works */
+	uint64_t debt_ns;      /* kernel work to be done before @cur goes on */
+	uint64_t work_until;   /* an idle CPU does kernel work until then */
+	uint64_t resched_at;   /* when it will look for work; SIM_FOREVER: nothing under way */
+	uint64_t fair_until;   /* noise of the fair class holds it until then */
+	uint64_t fair_late_ns; /* and so much more, when the real-time class is done */
+	uint64_t busy_ns;      /* by members */
 	uint64_t agent_ns;
 	uint64_t fair_ns;
 	uint64_t kernel_ns;
@@ -224,8 +231,10 @@ struct cpu {
 
 struct sim_enclave {
 	struct ghost_status *status; /* NULL: not prepared */
-	struct ghost_cpu *cpu;
+	struct ghost_cpu *cpu;	     /* [nr_cpus + GHOST_QUEUES_MADE], as the next */
 	struct ghost_cpu_rw *rw;
+	struct ghost_msg *ring; /* [ring_len] */
+	uint32_t ring_len;
 	struct list custody;
 	struct list fallback;
 	uint32_t nr_mapped;
@@ -303,6 +312,8 @@ struct machine {
 	/* what is going on */
 	uint32_t this_cpu;
 	struct thread *this_thread; /* whose system call or wake-up this is; NULL: an interrupt */
+	bool news;		    /* for agents that spin */
+	uint32_t nr_polls;	    /* threads that do, and found nothing */
 	bool in_event;		    /* an event is being told: nobody comes between */
 	bool in_dispatch;	    /* a CPU is looking for work, and others may act meanwhile */
 	struct process *processes;  /* see backend.h */
@@ -367,6 +378,8 @@ struct thread *thread_fork(struct machine *m, const struct behaviour *b, void *d
 void thread_wake(struct machine *m, struct thread *t);
 void thread_affinity(struct machine *m, struct thread *t, const struct ghost_cpuset *cpus);
 void thread_nice(struct machine *m, struct thread *t, int nice);
+/* Agents that spin look again. */
+void threads_poll(struct machine *m);
 /* Into or out of our class. 0 or a negative errno. */
 int thread_set_class(struct machine *m, struct thread *t, enum thread_class class_);
 void thread_kill(struct machine *m, struct thread *t);
@@ -382,6 +395,8 @@ static inline bool thread_on(const struct machine *m, const struct thread *t, ui
 
 /* Let @cpu look for work at @now + @delay. */
 void cpu_resched(struct machine *m, uint32_t cpu, uint64_t delay_ns);
+/* Does a higher class have @cpu, or want it? */
+bool cpu_above(const struct machine *m, uint32_t cpu);
 /* It looks for work now. */
 void cpu_schedule(struct machine *m, uint32_t cpu);
 /* Its thread has done what it does, or its slice is used up. */
@@ -399,7 +414,8 @@ void kernel_agent(struct machine *m, struct ghost_ctl *ctl);
 void kernel_heartbeat(struct machine *m);
 void kernel_reenqueue(struct machine *m, uint32_t enclave, uint32_t place);
 void kernel_arrive(struct machine *m, struct thread *t);
-int enclave_prepare(struct machine *m, uint32_t id);
+void kernel_reenq_local(struct machine *m, uint32_t cpu);
+int enclave_prepare(struct machine *m, uint32_t id, uint32_t ring_len);
 void enclave_discard(struct machine *m, uint32_t id);
 
 /* --- threads of agents' processes (backend.c) ------------------------------------------------------ */

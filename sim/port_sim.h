@@ -10,6 +10,7 @@
 #ifndef GHOST_SIM_PORT_SIM_H
 #define GHOST_SIM_PORT_SIM_H
 
+#include "sim/law.h"
 #include "sim/machine.h"
 
 #define PORT_FN static inline
@@ -56,7 +57,7 @@ static inline struct ghost_enclave_status *port_enclave_status(__u32 enclave)
 
 static inline struct ghost_cpu *port_cpu_page(__u32 enclave, __u32 cpu)
 {
-	if (enclave >= GHOST_ENCLAVES_MAX || cpu >= the_machine->nr_cpus ||
+	if (enclave >= GHOST_ENCLAVES_MAX || cpu >= the_machine->nr_cpus + GHOST_QUEUES_MADE ||
 	    !the_machine->enclave[enclave].cpu)
 		return NULL;
 	return &the_machine->enclave[enclave].cpu[cpu];
@@ -64,10 +65,17 @@ static inline struct ghost_cpu *port_cpu_page(__u32 enclave, __u32 cpu)
 
 static inline struct ghost_cpu_rw *port_cpu_rw(__u32 enclave, __u32 cpu)
 {
-	if (enclave >= GHOST_ENCLAVES_MAX || cpu >= the_machine->nr_cpus ||
+	if (enclave >= GHOST_ENCLAVES_MAX || cpu >= the_machine->nr_cpus + GHOST_QUEUES_MADE ||
 	    !the_machine->enclave[enclave].rw)
 		return NULL;
 	return &the_machine->enclave[enclave].rw[cpu];
+}
+
+static inline struct ghost_msg *port_ring(__u32 enclave, __u32 index)
+{
+	if (enclave >= GHOST_ENCLAVES_MAX || index >= the_machine->enclave[enclave].ring_len)
+		return NULL;
+	return &the_machine->enclave[enclave].ring[index];
 }
 
 /* --- memory: one thread of execution, so plain accesses are in order ------------- */
@@ -161,6 +169,19 @@ static inline __u32 port_this_tid(void)
 	return the_machine->this_thread ? the_machine->this_thread->tid : 0;
 }
 
+static inline int port_this_pinned(__u32 cpu)
+{
+	const struct thread *t = the_machine->this_thread;
+
+	return t && the_machine->masks[t->mask].nr == 1 && thread_on(the_machine, t, cpu);
+}
+
+static inline void port_this_set_who(__u64 who)
+{
+	if (the_machine->this_thread)
+		the_machine->this_thread->who = who;
+}
+
 static inline void kick(__u32 cpu, bool preempt)
 {
 	struct machine *m = the_machine;
@@ -184,6 +205,13 @@ static inline void port_kick(__u32 cpu)
 static inline void port_preempt(__u32 cpu)
 {
 	kick(cpu, true);
+}
+
+static inline int port_wanted(__u32 cpu)
+{
+	const struct cpu *c = &the_machine->cpu[cpu % the_machine->nr_cpus];
+
+	return c->fair.nr || c->fair_late_ns || c->local.nr;
 }
 
 static inline struct thread *port_ref(__u32 slot)
@@ -252,7 +280,34 @@ static inline void move_to_local(struct thread *t, __u32 cpu)
 	list_add(&the_machine->cpu[cpu].local, &t->link);
 }
 
-static inline int port_custody_move(struct port_custody *c, __u32 slot, __u64 slice_ns)
+/*
+ * Onto the queue of another CPU, which looks for work then. One that cannot be
+ * run there at once comes back, a moment later (dsq_inc_nr(), 7.3).
+ */
+static inline void move_to_remote(struct machine *m, struct thread *t, __u32 cpu, bool preempt,
+				  bool immed)
+{
+	struct cpu *c = &m->cpu[cpu];
+	struct thread *cur = c->cur && c->cur->class_ == CLASS_EXT ? c->cur : NULL;
+
+	list_del(&t->link);
+	t->place = PLACE_LOCAL;
+	t->cpu = cpu;
+	if (preempt)
+		list_add_first(&c->local, &t->link);
+	else
+		list_add(&c->local, &t->link);
+	if (preempt && cur)
+		cur->slice_ns = 0;
+	machine_charge(m, m->opt.profile->ipi_send_ns);
+	if (immed && (c->local.nr > 1 || cpu_above(m, cpu) || (cur && !preempt)))
+		machine_post(m, m->now + m->opt.profile->ipi_ns, EV_REENQ_LOCAL, cpu, 0);
+	if (!cur || preempt)
+		cpu_resched(m, cpu, cpu == m->this_cpu ? 0 : m->opt.profile->ipi_ns);
+}
+
+static inline int port_custody_move(struct port_custody *c, __u32 slot, __u32 cpu, __u64 slice_ns,
+				    enum port_move how)
 {
 	struct machine *m = the_machine;
 	struct thread *t;
@@ -262,14 +317,18 @@ static inline int port_custody_move(struct port_custody *c, __u32 slot, __u64 sl
 	if (!t || t->place != PLACE_CUSTODY || t->stamp > c->opened ||
 	    t->link.on != &m->enclave[c->enclave].custody)
 		return 0;
-	if (!thread_on(m, t, m->this_cpu) || (t->confined && t->cpu != m->this_cpu)) {
-		machine_break(m, "thread %u was sent to CPU %u, where it may not run", t->tid,
-			      m->this_cpu);
+	if (!thread_on(m, t, cpu) || (t->confined && t->cpu != cpu)) {
+		machine_break(m, "thread %u was sent to CPU %u, where it may not run", t->tid, cpu);
 		return 0;
 	}
-	move_to_local(t, m->this_cpu);
+	if (how == PORT_MOVE_HERE)
+		move_to_local(t, cpu);
+	else
+		move_to_remote(m, t, cpu, how != PORT_MOVE_THERE, how != PORT_MOVE_BEFORE);
 	t->slice_ns = slice_ns;
-	t->immed = true;
+	t->immed = how != PORT_MOVE_BEFORE;
+	if (m->law)
+		law_moved(m, t, slot, cpu);
 	return 1;
 }
 
@@ -301,7 +360,7 @@ static inline int port_waiting(__u32 enclave, enum port_place place)
 }
 
 /* The first that may run here: as the kernel does, which skips those that may not. */
-static inline int take_first(struct list *l, __u32 cpu)
+static inline int take_first(struct list *l, __u32 cpu, bool immed)
 {
 	struct machine *m = the_machine;
 
@@ -311,6 +370,7 @@ static inline int take_first(struct list *l, __u32 cpu)
 		if (!thread_on(m, t, cpu) || (t->confined && t->cpu != cpu))
 			continue;
 		move_to_local(t, cpu);
+		t->immed = immed;
 		return 1;
 	}
 	return 0;
@@ -318,12 +378,12 @@ static inline int take_first(struct list *l, __u32 cpu)
 
 static inline int port_fallback_run(__u32 enclave)
 {
-	return take_first(waiting_list(enclave, PORT_FALLBACK), the_machine->this_cpu);
+	return take_first(waiting_list(enclave, PORT_FALLBACK), the_machine->this_cpu, true);
 }
 
 static inline int port_agent_run(__u32 cpu)
 {
-	return take_first(&the_machine->parked[cpu % GHOST_CPUS_MAX], the_machine->this_cpu);
+	return take_first(&the_machine->parked[cpu % GHOST_CPUS_MAX], the_machine->this_cpu, false);
 }
 
 static inline void port_keep(struct port_thread *prev, __u64 slice_ns)

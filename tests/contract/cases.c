@@ -25,7 +25,7 @@ static void case_requests_that_nobody_knows_are_refused(struct world *w)
 	check_is(w, ctl_admin(w, 8, id_of(w)), -EINVAL);
 	check_is(w, ctl_admin(w, ~0u, id_of(w)), -EINVAL);
 	check_is(w, ctl_agent(w, 0, id_of(w), CPU_A), -EINVAL);
-	check_is(w, ctl_agent(w, 20, id_of(w), CPU_A), -EINVAL);
+	check_is(w, ctl_agent(w, 29, id_of(w), CPU_A), -EINVAL);
 	/* Two rights, two doors: what is asked at the other one is unknown here. */
 	check_is(w, ctl_admin(w, GHOST_CTL_AGENT_PING, id_of(w)), -EINVAL);
 	check_is(w, ctl_agent(w, GHOST_CTL_ENCLAVE_DESTROY, id_of(w), CPU_A), -EINVAL);
@@ -896,7 +896,8 @@ static void case_a_thread_goes_nowhere_where_its_affinity_does_not_allow_it(stru
 
 static void case_nonsense_is_refused_before_anything_is_looked_at(struct world *w)
 {
-	static const uint32_t flags[] = { 1, 0x80, 0x80000000, ~0u };
+	/* Unknown ones; known ones that make no sense here. */
+	static const uint32_t flags[] = { 8, GHOST_RUN_NEED_CPU_NOT_IDLE, 0x80000000, ~0u };
 	struct puppet *p;
 	struct ghost_txn t;
 
@@ -920,7 +921,7 @@ static void case_nonsense_is_refused_before_anything_is_looked_at(struct world *
 static void case_a_slot_that_no_table_has_is_nonsense(struct world *w)
 {
 	struct ghost_txn t;
-	uint32_t bad[] = { w->mem->capacity, w->mem->capacity + 1, 1u << 31, ~0u };
+	uint32_t bad[] = { w->mem->capacity, w->mem->capacity + 1, 1u << 31, ~0u - 2 };
 
 	agents_up(w);
 	for (int i = 0; i < 4; i++) {
@@ -1978,8 +1979,6 @@ static void case_agents_that_come_online_get_what_the_fallback_had(struct world 
 
 /* --- all of them ---------------------------------------------------------------- */
 
-#define CASE(f) { #f, f }
-
 const struct contract_case contract_cases[] = {
 	CASE(case_requests_that_nobody_knows_are_refused),
 	CASE(case_the_kernel_side_tells_its_layout_and_its_capacity),
@@ -2081,4 +2080,11 @@ const struct contract_case contract_cases[] = {
 	CASE(case_without_agents_members_go_on_when_a_higher_class_is_done),
 	CASE(case_agents_that_come_online_get_what_the_fallback_had),
 	{ 0 },
+};
+
+const struct contract_case *const contract_suites[] = {
+	contract_cases,
+	contract_remote_cases,
+	contract_queue_cases,
+	NULL,
 };

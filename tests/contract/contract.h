@@ -128,8 +128,13 @@ struct contract_case {
 	void (*run)(struct world *w);
 };
 
-/* Ends with a NULL name. */
+#define CASE(function) { #function, function }
+
+/* Each ends with a NULL name: what was there first; commits to other CPUs; queues. */
 extern const struct contract_case contract_cases[];
+extern const struct contract_case contract_remote_cases[];
+extern const struct contract_case contract_queue_cases[];
+extern const struct contract_case *const contract_suites[]; /* of these; ends with NULL */
 
 /*
  * contract_run() - the case, in an enclave of its own, and everything taken
@@ -238,12 +243,22 @@ uint32_t enclave_state(struct world *w);
  * it may have become none all the same. NULL when the request was refused.
  */
 struct agent *agent_try(struct world *w, uint32_t id, uint32_t cpu, uint32_t pin, int *ret_err);
+/* The same for an agent that spins. */
+struct agent *spinner_try(struct world *w, uint32_t id, uint32_t cpu, uint32_t pin, int *ret_err);
 /* An agent on @cpu of @w->e. */
 void agent_start(struct world *w, uint32_t cpu);
 void agent_leave(struct world *w, struct agent *a);
 uint32_t agent_tid(const struct agent *a);
 /* On all CPUs of @w->e, and they decide from now on. */
 void agents_up(struct world *w);
+/* The same with agents that spin, which are no threads of our class. */
+void spinners_up(struct world *w);
+/* @w->e anew, with CPU_OTHER as well. */
+void wide_enclave(struct world *w);
+/* The agent of @cpu makes the request @ctl; returns as ctl_agent(), the answers are in @ctl. */
+int agent_ask(struct world *w, uint32_t cpu, struct ghost_ctl *ctl);
+/* As by SIGKILL; of a spinning agent. */
+void agent_die(struct world *w, uint32_t cpu);
 
 /* What a transaction for @p must say now. @p NULL: nothing to run. */
 struct ghost_txn fresh(struct world *w, uint32_t cpu, const struct puppet *p);
@@ -262,6 +277,15 @@ uint32_t commit(struct world *w, uint32_t cpu, const struct ghost_txn *t);
 void carried_out(struct world *w, uint32_t cpu, const struct ghost_txn *t);
 /* The agent yields without a transaction. */
 void yield_begin(struct world *w, uint32_t cpu);
+/* Write @t, READY, for @cpu; nobody is told. */
+void write_txn(struct world *w, uint32_t cpu, const struct ghost_txn *t);
+/*
+ * Have the agent of @from commit what stands written for the CPUs @a and @b
+ * (which may be -1). Returns how many were carried out.
+ */
+uint32_t commit_from(struct world *w, uint32_t from, int a, int b, uint32_t flags);
+/* The same for one transaction: its final state. */
+uint32_t remote(struct world *w, uint32_t from, uint32_t cpu, const struct ghost_txn *t);
 /* Commit @p on @cpu and see it there. */
 void put_on(struct world *w, uint32_t cpu, struct puppet *p, uint64_t slice_ns);
 

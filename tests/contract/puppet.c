@@ -197,9 +197,10 @@ uint32_t home_of(struct world *w, const struct puppet *p)
 
 bool pop(struct world *w, uint32_t cpu, struct ghost_msg *ret)
 {
-	if (!ghost_queue_pop(&page(w, cpu)->queue, rw(w, cpu), ret))
+	if (!ghost_queue_pop(w->mem, cpu, ret))
 		return false;
-	if (ret->type == GHOST_MSG_TASK_PREEMPT && ret->reason != GHOST_PREEMPT_SLICE)
+	if (ret->type == GHOST_MSG_TASK_PREEMPT && ret->reason != GHOST_PREEMPT_SLICE &&
+	    ret->reason != GHOST_PREEMPT_COMMIT)
 		w->nr_disturbed++;
 	return true;
 }
@@ -208,8 +209,8 @@ void drain(struct world *w)
 {
 	struct ghost_msg m;
 
-	for (uint32_t cpu = CPU_A; cpu <= CPU_B; cpu++)
-		while (pop(w, cpu, &m))
+	for (uint32_t q = 0; q < w->mem->nr_queues; q++)
+		while (pop(w, q, &m))
 			;
 }
 
@@ -229,8 +230,8 @@ void expect_none(struct world *w, uint32_t ms)
 	struct ghost_msg m;
 
 	pass(w, ms);
-	for (uint32_t cpu = CPU_A; cpu <= CPU_B; cpu++)
-		if (pop(w, cpu, &m))
+	for (uint32_t q = 0; q < w->mem->nr_queues; q++)
+		if (pop(w, q, &m))
 			fail_case(w,
 				  "a message of type %u, reason %u about slot %u; should be none",
 				  m.type, m.reason, m.slot);
@@ -306,15 +307,19 @@ struct puppet *member_waiting(struct world *w)
 enum agent_order {
 	AGENT_COMMIT,
 	AGENT_YIELD,
+	AGENT_ASK,
 	AGENT_LEAVE,
+	AGENT_DIE,
 };
 
 struct agent {
 	struct world *w;
 	uint32_t enclave, cpu, pin;
 	void *thread;
+	bool spins;
 	enum agent_order order;
 	struct ghost_txn txn;
+	struct ghost_ctl ctl;
 
 	/* words to wait for: the first is written by the case, the other two by the thread */
 	uint32_t nr_orders;
@@ -334,13 +339,27 @@ static int become(struct agent *a)
 		.op = GHOST_CTL_AGENT_ATTACH,
 		.enclave = a->enclave,
 		.cpu = a->cpu,
+		.flags = a->spins ? GHOST_AGENT_SPINS : 0,
 	};
 	int err = a->pin == GHOST_CPU_NONE ? 0 : b->agent_pin(b, a->pin);
 
 	a->tid = b->thread_id(b);
 	err = err ?: b->agent(b, &attach);
 	err = err ?: attach.ret;
-	return err ?: b->agent_enter(b);
+	return err || a->spins ? err : b->agent_enter(b);
+}
+
+static void agent_end(struct agent *a)
+{
+	struct ghost_backend *b = a->w->backend;
+	struct ghost_ctl detach = {
+		.op = GHOST_CTL_AGENT_DETACH,
+		.enclave = a->enclave,
+		.cpu = a->cpu,
+	};
+
+	if (a->spins && a->order != AGENT_DIE)
+		b->agent(b, &detach);
 }
 
 /* Fields first, READY last, and give the CPU up. */
@@ -375,14 +394,18 @@ static void agent_main(void *arg)
 		if (b->wait(b, &a->nr_orders, seen, ~0ull))
 			break;
 		seen = ghost_load_acquire(&a->nr_orders);
-		if (a->order == AGENT_LEAVE)
+		if (a->order == AGENT_LEAVE || a->order == AGENT_DIE)
 			break;
 		if (a->order == AGENT_COMMIT)
 			hand_in(a);
+		else if (a->order == AGENT_ASK)
+			a->ctl.ret = b->agent(b, &a->ctl) ?: a->ctl.ret;
 		else
 			b->agent_yield(b);
 		agent_done(a, seen);
 	}
+	if (!a->err)
+		agent_end(a);
 	ghost_store_release(&a->ended, 1);
 	b->wake(b, &a->ended);
 }
@@ -426,7 +449,8 @@ static bool agent_join(struct world *w, struct agent *a)
 	return true;
 }
 
-struct agent *agent_try(struct world *w, uint32_t id, uint32_t cpu, uint32_t pin, int *ret_err)
+static struct agent *agent_new(struct world *w, uint32_t id, uint32_t cpu, uint32_t pin, bool spins,
+			       int *ret_err)
 {
 	struct agent *a;
 
@@ -438,6 +462,7 @@ struct agent *agent_try(struct world *w, uint32_t id, uint32_t cpu, uint32_t pin
 	a->enclave = id;
 	a->cpu = cpu;
 	a->pin = pin;
+	a->spins = spins;
 	a->nr_orders = 1;
 	check_is(w, w->backend->thread_start(w->backend, "agent", agent_main, a, &a->thread), 0);
 	agent_wait(w, a);
@@ -448,17 +473,32 @@ struct agent *agent_try(struct world *w, uint32_t id, uint32_t cpu, uint32_t pin
 	return NULL;
 }
 
-void agent_start(struct world *w, uint32_t cpu)
+struct agent *agent_try(struct world *w, uint32_t id, uint32_t cpu, uint32_t pin, int *ret_err)
+{
+	return agent_new(w, id, cpu, pin, false, ret_err);
+}
+
+struct agent *spinner_try(struct world *w, uint32_t id, uint32_t cpu, uint32_t pin, int *ret_err)
+{
+	return agent_new(w, id, cpu, pin, true, ret_err);
+}
+
+static void start(struct world *w, uint32_t cpu, bool spins)
 {
 	struct agent *a;
 	int err;
 
-	a = agent_try(w, ghost_enclave_id(w->e), cpu, cpu, &err);
+	a = agent_new(w, ghost_enclave_id(w->e), cpu, cpu, spins, &err);
 	check_is(w, err, 0);
 	check_is(w, page(w, cpu)->agent_tid, a->tid);
 	rw(w, cpu)->queue_tail = ghost_load_acquire(&page(w, cpu)->queue.head);
 	rw(w, cpu)->txn.state = GHOST_TXN_FREE;
 	w->agent_on[cpu] = a;
+}
+
+void agent_start(struct world *w, uint32_t cpu)
+{
+	start(w, cpu, false);
 }
 
 void agent_leave(struct world *w, struct agent *a)
@@ -472,12 +512,41 @@ uint32_t agent_tid(const struct agent *a)
 	return a->tid;
 }
 
-void agents_up(struct world *w)
+void agent_die(struct world *w, uint32_t cpu)
 {
-	agent_start(w, CPU_A);
-	agent_start(w, CPU_B);
+	agent_order(w->agent_on[cpu], AGENT_DIE);
+	check(w, agent_join(w, w->agent_on[cpu]));
+}
+
+int agent_ask(struct world *w, uint32_t cpu, struct ghost_ctl *ctl)
+{
+	struct agent *a = w->agent_on[cpu];
+
+	agent_wait(w, a);
+	a->ctl = *ctl;
+	agent_order(a, AGENT_ASK);
+	agent_wait(w, a);
+	*ctl = a->ctl;
+	return ctl->ret;
+}
+
+static void all_up(struct world *w, bool spin)
+{
+	for (uint32_t cpu = 0; cpu < NR_CPUS; cpu++)
+		if (page(w, cpu)->owned)
+			start(w, cpu, spin);
 	check_is(w, ctl_agent(w, GHOST_CTL_AGENT_ONLINE, ghost_enclave_id(w->e), 0), 0);
 	check_is(w, enclave_state(w), GHOST_ENCLAVE_ONLINE);
+}
+
+void agents_up(struct world *w)
+{
+	all_up(w, false);
+}
+
+void spinners_up(struct world *w)
+{
+	all_up(w, true);
 }
 
 /* --- transactions --------------------------------------------------------------- */
@@ -510,7 +579,7 @@ static uint32_t txn_state(struct world *w, uint32_t cpu)
 
 uint32_t commit_settled(struct world *w, uint32_t cpu)
 {
-	until(w, txn_state(w, cpu) > GHOST_TXN_READY);
+	until(w, ghost_txn_is_final(txn_state(w, cpu)));
 	return txn_state(w, cpu);
 }
 
@@ -541,6 +610,42 @@ void carried_out(struct world *w, uint32_t cpu, const struct ghost_txn *t)
 		state = commit_settled(w, cpu);
 	}
 	check_is(w, state, GHOST_TXN_COMMITTED);
+}
+
+void write_txn(struct world *w, uint32_t cpu, const struct ghost_txn *t)
+{
+	struct ghost_txn *txn = &rw(w, cpu)->txn;
+	struct ghost_txn copy = *t;
+
+	copy.state = GHOST_TXN_FREE;
+	*txn = copy;
+	ghost_store_release(&txn->state, GHOST_TXN_READY);
+}
+
+uint32_t commit_from(struct world *w, uint32_t from, int a, int b, uint32_t flags)
+{
+	struct ghost_ctl ctl = { .op = GHOST_CTL_COMMIT,
+				 .enclave = ghost_enclave_id(w->e),
+				 .flags = flags };
+	struct ghost_cpuset cpus = cpus_of(a, b);
+
+	memcpy(ctl.cpus, cpus.word, sizeof(ctl.cpus));
+	check_is(w, agent_ask(w, from, &ctl), 0);
+	return ctl.len;
+}
+
+uint32_t remote(struct world *w, uint32_t from, uint32_t cpu, const struct ghost_txn *t)
+{
+	uint32_t state = GHOST_TXN_AGAIN, nr = 0;
+
+	/* The thread may still be on its way into custody. */
+	for (int i = 0; i < 10 && state == GHOST_TXN_AGAIN; i++) {
+		write_txn(w, cpu, t);
+		nr = commit_from(w, from, cpu, -1, 0);
+		state = txn_state(w, cpu);
+	}
+	check_is(w, nr, state == GHOST_TXN_COMMITTED || state == GHOST_TXN_YIELDED);
+	return state;
 }
 
 void yield_begin(struct world *w, uint32_t cpu)
@@ -587,6 +692,21 @@ void other_enclave(struct world *w)
 	check_is(w, ghost_enclave_create(&w->other, w->backend, &opts), 0);
 }
 
+void wide_enclave(struct world *w)
+{
+	struct ghost_cpuset cpus = cpus_of(CPU_A, CPU_B);
+	struct ghost_enclave_opts opts = { .size = sizeof(opts), .cpus = &cpus };
+
+	ghost_cpuset_add(&cpus, CPU_OTHER);
+	check_is(w, ghost_enclave_destroy(w->e), 0);
+	ghost_enclave_close(w->e);
+	w->e = NULL;
+	check_is(w, ghost_enclave_create(&w->e, w->backend, &opts), 0);
+	w->mem = ghost_enclave_memory(w->e);
+	if (w->ops->settle)
+		w->ops->settle(w);
+}
+
 /* Whatever the case has left; says in @w->unclean when that cannot be done. */
 static void take_down(struct world *w)
 {
@@ -603,7 +723,7 @@ static void take_down(struct world *w)
 		for (uint32_t i = 0; i < w->nr_agents; i++)
 			if (w->agents[i]->thread)
 				agent_order(w->agents[i], AGENT_LEAVE);
-		for (uint32_t cpu = CPU_A; cpu <= CPU_B; cpu++)
+		for (uint32_t cpu = CPU_A; cpu < NR_CPUS; cpu++)
 			ctl_agent(w, GHOST_CTL_AGENT_PING, ghost_enclave_id(w->e), cpu);
 	}
 	for (uint32_t i = 0; i < w->nr_agents; i++) {

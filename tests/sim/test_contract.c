@@ -232,12 +232,13 @@ int main(int argc, char **argv)
 	struct CMUnitTest tests[200] = { 0 };
 	size_t nr = 0;
 
-	for (const struct contract_case *c = contract_cases; c->name; c++) {
-		assert_true(nr < ARRAY_LEN(tests));
-		tests[nr++] = (struct CMUnitTest){ .name = c->name,
-						   .test_func = test_case,
-						   .initial_state = (void *)c };
-	}
+	for (const struct contract_case *const *suite = contract_suites; *suite; suite++)
+		for (const struct contract_case *c = *suite; c->name; c++) {
+			assert_true(nr < ARRAY_LEN(tests));
+			tests[nr++] = (struct CMUnitTest){ .name = c->name,
+							   .test_func = test_case,
+							   .initial_state = (void *)c };
+		}
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	/* For people: one case, or those that fit, as "case_a_thread_*". */
 	if (argc > 1)

@@ -42,32 +42,28 @@ mutations=(
 	'a commit may ignore messages its agent has not seen'
 	core/txn.h 'if (!port_task_allowed(txn->slot, cpu))' 'if (0)'
 	'a commit may ignore the affinity of a thread'
-	core/txn.h 'port_store_release(&rw->txn.state, state);' ''
+	core/txn.h 'port_store_release(&slot->state, state);' ''
 	'a transaction ends and is not told so'
 	core/agent.h 'return cpu_idle_take(e, cpu);' 'return 0;'
 	'a CPU goes idle over a message that came in the last moment'
-	core/agent.h '		if (t->queue != here)
-			agent_kick(t->enclave, t->queue);' '		if (0)
-			agent_kick(t->enclave, t->queue);'
+	core/agent.h '		if (agent != here)
+			agent_kick(t->enclave, agent);' '		if (0)
+			agent_kick(t->enclave, agent);'
 	'an idle CPU is not woken for a message'
 	core/agent.h '	if (!agent_pending(c, page))
 		return AGENT_PARK;' '	if (1)
 		return AGENT_PARK;'
 	'an agent is parked without another look'
-	core/msg.h '	port_fetch_add(&page->agent_seq, 1);' ''
+	core/msg.h '		port_fetch_add(&page->agent_seq, 1);' '		;'
 	'a message does not advance the number of its agent'
-	core/msg.h '	t->seq++;
-	status_publish(t, st);
-	if (!enclave_online(e))' '	status_publish(t, st);
-	if (!enclave_online(e))'
+	core/msg.h '	msg_associate(t, st, port_fetch_add(&t->seq, 1));
+	status_publish(t, st);' '	status_publish(t, st);'
 	'an event does not advance the number of its thread'
-	core/msg.h '	t->seq++;
-	status_publish(t, st);
-	if (!enclave_online(e))' '	status_publish(t, st);
-	t->seq++;
-	if (!enclave_online(e))'
+	core/msg.h '	msg_associate(t, st, port_fetch_add(&t->seq, 1));
+	status_publish(t, st);' '	status_publish(t, st);
+	msg_associate(t, st, port_fetch_add(&t->seq, 1));'
 	'a status word is published before its number'
-	core/queue.h '>= GHOST_QUEUE_LEN' '>= 4 * GHOST_QUEUE_LEN'
+	core/queue.h 'port_load_acquire(tail) >= len' 'port_load_acquire(tail) >= 4 * len'
 	'a full queue takes messages'
 	core/event.h '	t->state = CORE_TASK_BLOCKED;
 	t->flags &= ~CORE_TASK_YIELDED;' '	t->state = CORE_TASK_BLOCKED;
@@ -79,9 +75,18 @@ mutations=(
 	core/enclave.h '	port_reenqueue(enclave, PORT_CUSTODY);
 	enclave_kick(enclave, preempt);' '	enclave_kick(enclave, preempt);'
 	'threads stay with agents that are lost'
-	core/cpu.h '	if (agent_idle(enclave, cpu, c))
-		cpu_run_agent(c, cpu, prev);' ''
+	core/cpu.h '	if (agent_idle(enclave, cpu, c)) {
+		cpu_run_agent(c, cpu, prev);
+		return;
+	}' ''
 	'a CPU does not say that it is idle'
+	core/msg.h '	if (t->epoch != e->epoch) {' '	if (0) {'
+	'threads stay with a queue that new agents do not read'
+	core/txn.h '		txn_unclaim(cpu, txn);
+		return t->seq' '		return t->seq'
+	'a commit that fails keeps its claim'
+	core/agent.h '		port_fetch_add(&page->wanted, 1);' '		;'
+	'an agent that spins does not hear who wants its CPU'
 )
 
 n=0 failed=0

@@ -25,7 +25,7 @@ static struct sim_report r;
 static struct sim_options with(const char *kind, uint32_t cpus, uint64_t ms)
 {
 	return (struct sim_options){
-		.policy = policies[0],
+		.policy = policies_find("fifo_percpu"),
 		.cpus = cpus,
 		.profile = profile_at(0),
 		.work = { { .kind = kind, .load_ppm = 500000 } },

@@ -10,6 +10,7 @@
 #include "tests/check.h"
 #include "tests/unit/port_fake.h"
 
+#include "core/cpu.h"
 #include "core/event.h"
 #include "core/txn.h"
 
@@ -50,19 +51,26 @@ static inline int thread_enqueue(__u32 slot, int cause, __u32 here)
 	return verdict;
 }
 
+/* A transaction about @slot for @cpu, with the numbers of this moment: it would go through. */
+static inline struct ghost_txn txn_good(__u32 slot, __u32 cpu)
+{
+	return (struct ghost_txn){
+		.slot = slot,
+		.task_seq = slot < FAKE_SLOTS ? fake.task[slot].seq : 0,
+		.agent_seq = fake.page[fake.cpu[cpu].enclave][cpu].agent_seq,
+		.slice_ns = GHOST_SLICE_INF,
+		.ping_cpu = GHOST_CPU_NONE,
+		.state = GHOST_TXN_READY,
+	};
+}
+
 /* The agent of @cpu commits @slot with the numbers of this moment. Returns the final state. */
 static inline __u32 thread_commit(__u32 slot, __u32 cpu)
 {
 	__u32 enclave = fake.cpu[cpu].enclave, was = fake.this_cpu, state;
 	struct ghost_txn *txn = &fake.rw[enclave][cpu].txn;
 
-	txn->slot = slot;
-	txn->task_seq = slot < FAKE_SLOTS ? fake.task[slot].seq : 0;
-	txn->agent_seq = fake.page[enclave][cpu].agent_seq;
-	txn->slice_ns = GHOST_SLICE_INF;
-	txn->flags = 0;
-	txn->ping_cpu = GHOST_CPU_NONE;
-	txn->state = GHOST_TXN_READY;
+	*txn = txn_good(slot, cpu);
 	fake.this_cpu = cpu;
 	state = txn_commit_local(enclave, cpu, &fake.cpu[cpu]);
 	fake.this_cpu = was;
@@ -70,12 +78,14 @@ static inline __u32 thread_commit(__u32 slot, __u32 cpu)
 	return state;
 }
 
-/* From where it waits onto @cpu: no event of its own. */
+/* From where it waits onto @cpu. */
 static inline void thread_run(__u32 slot, __u32 cpu)
 {
 	fake.th[slot].place = FAKE_RUNS;
 	fake.th[slot].cpu = cpu;
 	fake.th[slot].runtime_ns += 100;
+	cpu_ours(cpu);
+	event_task_running(slot, cpu);
 }
 
 static inline void thread_stop(__u32 slot)
@@ -126,12 +136,12 @@ static inline void assert_status(__u32 slot, __u32 flags)
 	assert_int_equal(ghost_status_seq(word_of(slot)), fake.task[slot].seq);
 }
 
-/* The next message of @cpu's queue is @type about @slot, with its newest number. */
-static inline struct ghost_msg expect_msg(__u32 cpu, __u32 type, __u32 slot)
+/* The next message in @queue of @enclave is @type about @slot, with its newest number. */
+static inline struct ghost_msg expect_msg_in(__u32 enclave, __u32 queue, __u32 type, __u32 slot)
 {
 	struct ghost_msg m = { 0 };
 
-	assert_true(fake_pop(fake.cpu[cpu].enclave, cpu, &m));
+	assert_true(fake_pop(enclave, queue, &m));
 	assert_int_equal(m.type, type);
 	assert_int_equal(m.slot, slot);
 	assert_int_equal(m.gtid, fake.task[slot].gtid);
@@ -140,13 +150,33 @@ static inline struct ghost_msg expect_msg(__u32 cpu, __u32 type, __u32 slot)
 	return m;
 }
 
+static inline struct ghost_msg expect_msg(__u32 cpu, __u32 type, __u32 slot)
+{
+	return expect_msg_in(fake.cpu[cpu].enclave, cpu, type, slot);
+}
+
+/* The next message in @queue of @enclave is @type about @cpu. */
+static inline struct ghost_msg expect_cpu_msg(__u32 enclave, __u32 queue, __u32 type, __u32 cpu)
+{
+	struct ghost_msg m = { 0 };
+
+	assert_true(fake_pop(enclave, queue, &m));
+	assert_int_equal(m.type, type);
+	assert_int_equal(m.slot, 0);
+	assert_true(m.gtid == 0);
+	assert_int_equal(m.cpu, cpu);
+	assert_in_range(m.seq, 1, fake.page[enclave][cpu].agent_seq);
+	assert_int_equal(m.cpu_seq, fake.cpu[cpu].seq);
+	return m;
+}
+
 static inline void expect_no_msg(void)
 {
 	struct ghost_msg m;
 
 	for (__u32 e = 1; e < FAKE_ENCLAVES; e++)
-		for (__u32 cpu = 0; cpu < FAKE_CPUS; cpu++)
-			assert_false(fake_pop(e, cpu, &m));
+		for (__u32 q = 0; q < FAKE_QUEUES; q++)
+			assert_false(fake_pop(e, q, &m));
 }
 
 static inline void drop_msgs(void)
@@ -154,8 +184,8 @@ static inline void drop_msgs(void)
 	struct ghost_msg m;
 
 	for (__u32 e = 1; e < FAKE_ENCLAVES; e++)
-		for (__u32 cpu = 0; cpu < FAKE_CPUS; cpu++)
-			while (fake_pop(e, cpu, &m))
+		for (__u32 q = 0; q < FAKE_QUEUES; q++)
+			while (fake_pop(e, q, &m))
 				;
 }
 
@@ -171,9 +201,9 @@ static inline __u32 thread_in(__u32 state)
 	if (state != CORE_TASK_NEW && state != CORE_TASK_BLOCKED)
 		thread_enqueue(slot, EVENT_WAKEUP, cpu);
 	fake.enclave[1].state = GHOST_ENCLAVE_ONLINE;
-	if (state == CORE_TASK_LATCHED)
+	if (state == CORE_TASK_LATCHED || state == CORE_TASK_RUNNING)
 		assert_int_equal(thread_commit(slot, cpu), GHOST_TXN_COMMITTED);
-	if (state == CORE_TASK_LATCHED || state == CORE_TASK_FALLBACK)
+	if (state == CORE_TASK_RUNNING || state == CORE_TASK_FALLBACK)
 		thread_run(slot, cpu);
 	drop_msgs();
 	assert_int_equal(fake.task[slot].state, state);

@@ -22,6 +22,9 @@
 #include "libghost/backend.h"
 
 #define LOOP_CPUS 4
+#define LOOP_QUEUES (LOOP_CPUS + GHOST_QUEUES_MADE)
+#define LOOP_RING (LOOP_CPUS * GHOST_QUEUE_LEN + LOOP_MADE_LEN)
+#define LOOP_MADE_LEN 64 /* of the one queue that was made, if a test says so */
 #define LOOP_SLOTS 64
 #define LOOP_WAIT_S 20
 
@@ -35,8 +38,10 @@ struct loop_cpu {
 struct loop {
 	struct ghost_backend backend; /* first: the functions get a pointer to it */
 	struct ghost_status status[LOOP_SLOTS];
-	struct ghost_cpu cpu[LOOP_CPUS];
-	struct ghost_cpu_rw rw[LOOP_CPUS];
+	struct ghost_cpu cpu[LOOP_QUEUES];
+	struct ghost_cpu_rw rw[LOOP_QUEUES];
+	struct ghost_msg ring[LOOP_RING];
+	struct ghost_memory mem; /* as it is mapped */
 	struct ghost_enclave *enclave;
 	struct ghost_agents *agents;
 
@@ -85,13 +90,7 @@ static inline int loop_agent(struct ghost_backend *self, struct ghost_ctl *ctl)
 
 static inline int loop_memory_map(struct ghost_backend *self, __u32 id, struct ghost_memory *ret)
 {
-	*ret = (struct ghost_memory){
-		.status = loop.status,
-		.cpu = loop.cpu,
-		.cpu_rw = loop.rw,
-		.capacity = LOOP_SLOTS,
-		.nr_cpus = LOOP_CPUS,
-	};
+	*ret = loop.mem;
 	return 0;
 }
 
@@ -153,8 +152,27 @@ static inline void loop_reset(__u32 nr_cpus)
 	pthread_cond_init(&loop.changed, NULL);
 	loop_es()->state = GHOST_ENCLAVE_IDLE;
 	loop_es()->nr_slots = 1;
-	for (__u32 cpu = 0; cpu < nr_cpus; cpu++)
+	loop_es()->default_queue = GHOST_QUEUE_NONE;
+	loop_es()->ring_len = LOOP_RING;
+	for (__u32 cpu = 0; cpu < nr_cpus; cpu++) {
 		loop.cpu[cpu].owned = 1;
+		loop.cpu[cpu].queue = (struct ghost_queue){
+			.first = cpu * GHOST_QUEUE_LEN,
+			.len = GHOST_QUEUE_LEN,
+			.nr_wake = 1,
+			.wake = { cpu },
+		};
+	}
+	loop.mem = (struct ghost_memory){
+		.status = loop.status,
+		.cpu = loop.cpu,
+		.cpu_rw = loop.rw,
+		.ring = loop.ring,
+		.capacity = LOOP_SLOTS,
+		.nr_cpus = LOOP_CPUS,
+		.nr_queues = LOOP_QUEUES,
+		.ring_len = LOOP_RING,
+	};
 	loop.gen = 1;
 	assert_int_equal(ghost_enclave_open(&loop.enclave, &loop.backend, 1), 0);
 }
@@ -261,12 +279,12 @@ static inline void loop_thread(__u32 slot, __u32 queue, __u32 flags)
 }
 
 /* A message as it stands, from the kernel side's end of the ring. */
-static inline void loop_push(__u32 cpu, struct ghost_msg m)
+static inline void loop_push(__u32 queue, struct ghost_msg m)
 {
-	struct ghost_queue *q = &loop.cpu[cpu].queue;
-	struct ghost_msg *out = &q->msg[q->head & GHOST_QUEUE_MASK];
+	struct ghost_queue *q = &loop.cpu[queue].queue;
+	struct ghost_msg *out = &loop.ring[q->first + (q->head & (q->len - 1))];
 
-	if (q->head - loop.rw[cpu].queue_tail >= GHOST_QUEUE_LEN) {
+	if (q->head - loop.rw[queue].queue_tail >= q->len) {
 		__atomic_fetch_add(&q->overflow, 1, __ATOMIC_SEQ_CST);
 	} else {
 		m.position = 0;
@@ -274,7 +292,8 @@ static inline void loop_push(__u32 cpu, struct ghost_msg m)
 		*out = m;
 		__atomic_store_n(&out->position, ++q->head, __ATOMIC_RELEASE);
 	}
-	__atomic_fetch_add(&loop.cpu[cpu].agent_seq, 1, __ATOMIC_SEQ_CST);
+	for (__u32 i = 0; i < q->nr_wake; i++)
+		__atomic_fetch_add(&loop.cpu[q->wake[i]].agent_seq, 1, __ATOMIC_SEQ_CST);
 }
 
 static inline struct ghost_msg loop_msg(__u32 slot, __u32 type)

@@ -22,14 +22,19 @@
 #ifndef FAKE_SLOTS
 #define FAKE_SLOTS 64
 #endif
+#ifndef FAKE_RING_MADE
+#define FAKE_RING_MADE 1024 /* messages in the queues that agents make */
+#endif
 #define FAKE_ENCLAVES 3 /* 0 is none */
+#define FAKE_QUEUES (FAKE_CPUS + GHOST_QUEUES_MADE)
+#define FAKE_RING (FAKE_CPUS * GHOST_QUEUE_LEN + FAKE_RING_MADE)
 
 enum fake_place {
 	FAKE_NOWHERE, /* asleep, or on its way */
 	FAKE_CUSTODY,
 	FAKE_FALLBACK,
 	FAKE_GLOBAL,
-	FAKE_LOCAL, /* first on the CPU that committed it */
+	FAKE_LOCAL, /* first on the CPU for which it was committed */
 	FAKE_RUNS,
 };
 
@@ -37,8 +42,9 @@ enum fake_place {
 enum fake_point {
 	FAKE_AT_OPEN,	 /* the custody point has just been taken */
 	FAKE_AT_ALLOWED, /* before the affinity is looked at */
-	FAKE_AT_MOVE,	 /* before the move; the thread is latched by now */
-	FAKE_AT_UNDO,	 /* a move failed; what was latched is not yet undone */
+	FAKE_AT_MOVE,	 /* before the move; the thread is claimed by now */
+	FAKE_AT_MOVED,	 /* it is on its CPU's queue, and the commit does not know yet */
+	FAKE_AT_UNDO,	 /* a move failed; what was claimed is not yet undone */
 	FAKE_AT_SEQ,	 /* all fields are read; before the agent's number is compared */
 	FAKE_NR_POINTS,
 };
@@ -46,6 +52,7 @@ enum fake_point {
 struct fake_task {
 	__u32 place; /* enum fake_place */
 	__u32 cpu;   /* FAKE_LOCAL, FAKE_RUNS: where */
+	__u32 how;   /* enum port_move, of its last move */
 	__u64 entered;
 	__u64 slice_ns;
 	__u64 runtime_ns;
@@ -59,8 +66,9 @@ struct fake {
 	struct core_enclave enclave[FAKE_ENCLAVES];
 	struct core_slots slots;
 	struct ghost_status status[FAKE_ENCLAVES][FAKE_SLOTS];
-	struct ghost_cpu page[FAKE_ENCLAVES][FAKE_CPUS];
-	struct ghost_cpu_rw rw[FAKE_ENCLAVES][FAKE_CPUS];
+	struct ghost_cpu page[FAKE_ENCLAVES][FAKE_QUEUES];
+	struct ghost_cpu_rw rw[FAKE_ENCLAVES][FAKE_QUEUES];
+	struct ghost_msg ring[FAKE_ENCLAVES][FAKE_RING];
 
 	struct fake_task th[FAKE_SLOTS];
 	__u64 stamp; /* grows with each entry into custody */
@@ -70,7 +78,10 @@ struct fake {
 	__u32 nr_moves;
 	__u32 kicks[FAKE_CPUS];
 	__u32 preempts[FAKE_CPUS];
+	int wanted[FAKE_CPUS]; /* a thread of the fair class waits for it */
 	__u32 this_tid;
+	int this_pinned;		    /* the caller can run nowhere else */
+	__u64 this_who;			    /* what the caller was told to be */
 	__u32 reenqueues[FAKE_ENCLAVES][2]; /* asked for, by enum port_place */
 	__u32 agent_parked[FAKE_CPUS];	    /* the agent is in its parking place */
 	__u32 agent_runs[FAKE_CPUS];	    /* times it was put on its CPU */
@@ -157,16 +168,23 @@ static inline struct ghost_enclave_status *port_enclave_status(__u32 enclave)
 
 static inline struct ghost_cpu *port_cpu_page(__u32 enclave, __u32 cpu)
 {
-	if (!enclave || enclave >= FAKE_ENCLAVES || cpu >= FAKE_CPUS)
+	if (!enclave || enclave >= FAKE_ENCLAVES || cpu >= FAKE_QUEUES)
 		return NULL;
 	return &fake.page[enclave][cpu];
 }
 
 static inline struct ghost_cpu_rw *port_cpu_rw(__u32 enclave, __u32 cpu)
 {
-	if (!enclave || enclave >= FAKE_ENCLAVES || cpu >= FAKE_CPUS)
+	if (!enclave || enclave >= FAKE_ENCLAVES || cpu >= FAKE_QUEUES)
 		return NULL;
 	return &fake.rw[enclave][cpu];
+}
+
+static inline struct ghost_msg *port_ring(__u32 enclave, __u32 index)
+{
+	if (!enclave || enclave >= FAKE_ENCLAVES || index >= FAKE_RING)
+		return NULL;
+	return &fake.ring[enclave][index];
 }
 
 static inline __u32 port_load_acquire(const __u32 *p)
@@ -268,6 +286,21 @@ static inline __u32 port_this_tid(void)
 	return fake.this_tid;
 }
 
+static inline int port_wanted(__u32 cpu)
+{
+	return cpu < FAKE_CPUS && fake.wanted[cpu];
+}
+
+static inline int port_this_pinned(__u32 cpu)
+{
+	return fake.this_pinned && cpu == fake.this_cpu;
+}
+
+static inline void port_this_set_who(__u64 who)
+{
+	fake.this_who = who;
+}
+
 static inline void port_preempt(__u32 cpu)
 {
 	if (cpu < FAKE_CPUS)
@@ -318,20 +351,25 @@ static inline int port_custody_open(struct port_custody *c, __u32 enclave)
 	return 0;
 }
 
-static inline int port_custody_move(struct port_custody *c, __u32 slot, __u64 slice_ns)
+static inline int port_custody_move(struct port_custody *c, __u32 slot, __u32 cpu, __u64 slice_ns,
+				    enum port_move how)
 {
 	struct fake_task *th = &fake.th[slot % FAKE_SLOTS];
 
 	fake_at(FAKE_AT_MOVE);
+	assert(fake.nr_open);
+	assert(how != PORT_MOVE_HERE || cpu == fake.this_cpu);
 	if (slot >= FAKE_SLOTS || th->place != FAKE_CUSTODY || th->entered > c->opened ||
 	    fake.task[slot].enclave != c->enclave) {
 		fake_at(FAKE_AT_UNDO);
 		return 0;
 	}
 	th->place = FAKE_LOCAL;
-	th->cpu = fake.this_cpu;
+	th->cpu = cpu;
+	th->how = how;
 	th->slice_ns = slice_ns;
 	fake.nr_moves++;
+	fake_at(FAKE_AT_MOVED);
 	return 1;
 }
 
@@ -401,10 +439,16 @@ static inline void fake_reset(void)
 	fake.now = 1000;
 }
 
+static inline struct ghost_enclave_status *fake_es(__u32 id)
+{
+	return (struct ghost_enclave_status *)&fake.status[id][0];
+}
+
 /* Enclave @id with the CPUs of @mask (bit n: CPU n), in @state. */
 static inline void fake_enclave(__u32 id, __u64 mask, __u32 state)
 {
 	struct core_enclave *e = &fake.enclave[id];
+	struct ghost_queue *q;
 	__u32 cpu;
 
 	e->state = state;
@@ -413,14 +457,19 @@ static inline void fake_enclave(__u32 id, __u64 mask, __u32 state)
 		if (mask >> cpu & 1) {
 			fake.cpu[cpu].enclave = id;
 			fake.page[id][cpu].owned = 1;
+			q = &fake.page[id][cpu].queue;
+			q->first = e->nr_cpus * GHOST_QUEUE_LEN;
+			q->len = GHOST_QUEUE_LEN;
+			q->nr_wake = 1;
+			q->wake[0] = cpu;
+			if (!e->nr_cpus)
+				e->first_cpu = cpu;
 			e->nr_cpus++;
 			e->nr_words = cpu / 64 + 1;
 		}
-}
-
-static inline struct ghost_enclave_status *fake_es(__u32 id)
-{
-	return (struct ghost_enclave_status *)&fake.status[id][0];
+	e->default_queue = fake_es(id)->default_queue = GHOST_QUEUE_NONE;
+	e->ring_made = e->nr_cpus * GHOST_QUEUE_LEN;
+	e->ring_len = fake_es(id)->ring_len = e->ring_made + FAKE_RING_MADE;
 }
 
 static inline void fake_mask_set(__u32 enclave, __u32 slot, __u64 mask)
@@ -438,12 +487,15 @@ static inline void fake_into_custody(__u32 slot)
 }
 
 /* The consumer's side, as abi/queue.h says. */
-static inline int fake_pop(__u32 enclave, __u32 cpu, struct ghost_msg *ret)
+static inline int fake_pop(__u32 enclave, __u32 queue, struct ghost_msg *ret)
 {
-	struct ghost_cpu_rw *rw = &fake.rw[enclave][cpu];
-	struct ghost_queue *q = &fake.page[enclave][cpu].queue;
-	struct ghost_msg *m = &q->msg[rw->queue_tail & GHOST_QUEUE_MASK];
+	const struct ghost_queue *q = &fake.page[enclave][queue].queue;
+	struct ghost_cpu_rw *rw = &fake.rw[enclave][queue];
+	struct ghost_msg *m;
 
+	if (!q->len)
+		return 0;
+	m = &fake.ring[enclave][q->first + (rw->queue_tail & (q->len - 1))];
 	if (__atomic_load_n(&m->position, __ATOMIC_ACQUIRE) != rw->queue_tail + 1)
 		return 0;
 	*ret = *m;

@@ -36,7 +36,7 @@ static void forget(void)
 	memset(fake.cpu, 0, sizeof(fake.cpu[0]) * FAKE_CPUS);
 	memset(fake.enclave, 0, sizeof(fake.enclave));
 	for (__u32 cpu = 0; cpu < FAKE_CPUS; cpu++)
-		memset(&fake.page[1][cpu], 0, offsetof(struct ghost_cpu, queue));
+		memset(&fake.page[1][cpu], 0, sizeof(fake.page[1][cpu]));
 }
 
 static int setup(void **state)
@@ -92,7 +92,7 @@ static void test_agent_counters_stay_inside_the_record(void **state)
 	before = fake;
 	cpu_count(1, 0, GHOST_NR_COUNTERS);
 	cpu_count(1, 0, ~0u);
-	cpu_count(1, FAKE_CPUS, 0);
+	cpu_count(1, FAKE_QUEUES, 0);
 	cpu_count(FAKE_ENCLAVES, 0, 0);
 	assert_memory_equal(&fake, &before, sizeof(fake));
 	cpu_count(1, 3, GHOST_NR_KICKS);
@@ -146,7 +146,7 @@ static void test_agent_ping_of_no_enclave_or_cpu_does_nothing(void **state)
 	before = fake;
 	agent_ping(0, 0);
 	agent_ping(FAKE_ENCLAVES, 0);
-	agent_ping(1, FAKE_CPUS);
+	agent_ping(1, FAKE_QUEUES);
 	assert_memory_equal(&fake, &before, sizeof(fake));
 }
 

@@ -6,6 +6,7 @@
 #include "tests/unit/event_fake.h"
 
 #include "core/cpu.h"
+#include "core/enclave.h"
 
 #define CPU 1 /* the one that looks; the thread in custody has its messages on CPU 0 */
 #define AGENT 500
@@ -15,6 +16,7 @@
 static struct core_cpu *const c = &fake.cpu[CPU];
 static struct ghost_cpu *const page = &fake.page[1][CPU];
 static struct ghost_txn *const txn = &fake.rw[1][CPU].txn;
+static struct ghost_txn *const pick = &fake.rw[1][CPU].pick;
 static struct port_thread *const current = (struct port_thread *)&fake;
 static struct fake before;
 
@@ -29,7 +31,7 @@ static int setup(void **state)
 	page->agent_seq = 40;
 	s = thread_in(CORE_TASK_CUSTODY);
 	assert_int_equal(fake.task[s].queue, 0);
-	assert_int_equal(agent_attach(1, CPU, AGENT, 1), 1);
+	assert_int_equal(agent_attach(1, CPU, AGENT, 1, 0), 1);
 	return 0;
 }
 
@@ -43,7 +45,7 @@ static void decide(__u32 slot)
 {
 	*txn = (struct ghost_txn){
 		.slot = slot,
-		.task_seq = fake.task[slot].seq,
+		.task_seq = slot < FAKE_SLOTS ? fake.task[slot].seq : 0,
 		.agent_seq = page->agent_seq,
 		.slice_ns = 5000,
 		.ping_cpu = GHOST_CPU_NONE,
@@ -69,7 +71,7 @@ static void park(void)
 	cpu_dispatch(CPU, current);
 	assert_int_equal(txn->state, GHOST_TXN_YIELDED);
 	assert_int_equal(put_aside(), AGENT_PARK);
-	cpu_busy(CPU);
+	cpu_busy(CPU, 0);
 }
 
 /* A member of enclave 1 that waits for the fallback, without a word to anyone. */
@@ -204,7 +206,7 @@ static void spoil(__u32 state)
 
 static void test_cpu_keeps_an_agent_whose_decision_is_refused(void **state)
 {
-	for (__u32 want = GHOST_TXN_AGENT_STALE; want < GHOST_TXN_NR_STATES; want++) {
+	for (__u32 want = GHOST_TXN_AGENT_STALE; want <= GHOST_TXN_INVALID; want++) {
 		__u32 other;
 
 		setup(NULL);
@@ -224,7 +226,7 @@ static void test_cpu_keeps_an_agent_whose_decision_is_refused(void **state)
 
 static void test_cpu_runs_a_parked_agent_whose_decision_is_refused(void **state)
 {
-	for (__u32 want = GHOST_TXN_AGENT_STALE; want < GHOST_TXN_NR_STATES; want++) {
+	for (__u32 want = GHOST_TXN_AGENT_STALE; want <= GHOST_TXN_INVALID; want++) {
 		setup(NULL);
 		decide(s);
 		assert_int_equal(put_aside(), AGENT_PARK);
@@ -503,6 +505,380 @@ static void test_cpu_whose_idle_bit_is_gone_leaves_the_news_to_the_kick(void **s
 	assert_int_equal(fake.agent_runs[CPU], 1);
 }
 
+/* --- picks, written ahead -------------------------------------------------------------------- */
+
+static void write_pick(__u32 slot)
+{
+	*pick = txn_good(slot, CPU);
+	pick->slice_ns = 7000;
+}
+
+static void assert_pick_taken(void)
+{
+	assert_int_equal(pick->state, GHOST_TXN_COMMITTED);
+	assert_int_equal(fake.th[s].place, FAKE_LOCAL);
+	assert_int_equal(fake.th[s].cpu, CPU);
+	assert_true(page->nr[GHOST_NR_PICKS] == 1);
+}
+
+static void test_cpu_takes_a_pick_before_news_and_the_fallback(void **state)
+{
+	__u32 other;
+
+	park();
+	other = fallback_thread();
+	message();
+	write_pick(s);
+	cpu_dispatch(CPU, NULL);
+	assert_pick_taken();
+	assert_agent_left_alone();
+	assert_int_equal(c->place, CORE_PLACE_PARKED);
+	assert_int_equal(c->decided, 0);
+	assert_int_equal(fake.th[other].place, FAKE_FALLBACK);
+	/* The news is not forgotten by that: when the thread is done, it is the agent's turn. */
+	thread_run(s, CPU);
+	thread_block(s);
+	cpu_dispatch(CPU, NULL);
+	assert_int_equal(fake.agent_runs[CPU], 1);
+}
+
+static void test_cpu_takes_a_decision_before_a_pick(void **state)
+{
+	__u32 t = thread_in(CORE_TASK_CUSTODY);
+
+	decide(t);
+	write_pick(s);
+	cpu_dispatch(CPU, current);
+	assert_int_equal(txn->state, GHOST_TXN_COMMITTED);
+	assert_int_equal(fake.th[t].place, FAKE_LOCAL);
+	assert_int_equal(pick->state, GHOST_TXN_READY);
+	assert_int_equal(fake.th[s].place, FAKE_CUSTODY);
+}
+
+/* "Nothing to run" is said of the thread's own slot: the pick is what it has prepared. */
+static void test_cpu_takes_a_pick_when_its_agent_has_nothing_else(void **state)
+{
+	decide(0);
+	write_pick(s);
+	cpu_dispatch(CPU, current);
+	assert_int_equal(txn->state, GHOST_TXN_YIELDED);
+	assert_pick_taken();
+	/* It waits behind that one, as behind one that it commits itself. */
+	assert_int_equal(c->decided, 1);
+	assert_int_equal(put_aside(), AGENT_BEHIND);
+	/* Without a word in the other slot, the same. */
+	setup(NULL);
+	agent_yield(CPU);
+	write_pick(s);
+	cpu_dispatch(CPU, current);
+	assert_pick_taken();
+	assert_int_equal(put_aside(), AGENT_BEHIND);
+}
+
+/* Its agent sleeps, or a higher class has it, in the middle of a decision. */
+static void test_cpu_takes_a_pick_while_its_agent_is_away(void **state)
+{
+	decide(0);
+	c->yielded = 0;
+	write_pick(s);
+	cpu_dispatch(CPU, NULL);
+	assert_int_equal(txn->state, GHOST_TXN_READY);
+	assert_pick_taken();
+}
+
+static void test_cpu_takes_no_pick_before_its_agent_has_heard_of_a_refusal(void **state)
+{
+	for (__u32 want = GHOST_TXN_AGENT_STALE; want <= GHOST_TXN_INVALID; want++) {
+		__u32 t;
+
+		setup(NULL);
+		t = thread_in(CORE_TASK_CUSTODY);
+		decide(s);
+		spoil(want);
+		write_pick(t);
+		cpu_dispatch(CPU, current);
+		assert_int_equal(txn->state, want);
+		assert_agent_kept();
+		assert_int_equal(pick->state, GHOST_TXN_READY);
+		assert_int_equal(fake.th[t].place, FAKE_CUSTODY);
+	}
+}
+
+static void test_cpu_runs_its_agent_when_a_pick_is_refused(void **state)
+{
+	/* One that is still here. */
+	agent_yield(CPU);
+	write_pick(s);
+	pick->task_seq--;
+	cpu_dispatch(CPU, current);
+	assert_int_equal(pick->state, GHOST_TXN_TASK_STALE);
+	assert_agent_kept();
+	expect_msg(CPU, GHOST_MSG_TASK_LATCH_FAILURE, s);
+	/* And one that is parked. */
+	setup(NULL);
+	park();
+	write_pick(s);
+	pick->task_seq--;
+	cpu_dispatch(CPU, NULL);
+	assert_int_equal(fake.agent_runs[CPU], 1);
+	assert_false(is_idle(CPU));
+}
+
+static void test_cpu_takes_no_pick_where_nobody_decides(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LEN(offline); i++) {
+		setup(NULL);
+		write_pick(s);
+		fake.enclave[1].state = offline[i];
+		cpu_dispatch(CPU, NULL);
+		assert_int_equal(pick->state, GHOST_TXN_READY);
+		assert_int_equal(fake.th[s].place, FAKE_CUSTODY);
+	}
+	setup(NULL);
+	assert_int_equal(agent_detach(1, CPU, AGENT), 1);
+	write_pick(s);
+	cpu_dispatch(CPU, NULL);
+	assert_int_equal(pick->state, GHOST_TXN_READY);
+}
+
+/* As an agent elsewhere does it: write, then look at the bit, and kick the CPU if it idles. */
+static int pick_is_good;
+
+static void pick_comes(void)
+{
+	if (moments-- > 0)
+		return;
+	fake.step = NULL;
+	fake.step_after = NULL;
+	write_pick(s);
+	if (!pick_is_good)
+		pick->task_seq--;
+	if (cpu_idle_take(fake_es(1), CPU))
+		port_kick(CPU);
+}
+
+static void pick_in(int nr, int after)
+{
+	moments = nr;
+	if (after)
+		fake.step_after = pick_comes;
+	else
+		fake.step = pick_comes;
+}
+
+static void test_cpu_going_idle_loses_no_pick(void **state)
+{
+	int n, after, kicked = 0, alone = 0;
+
+	pick_is_good = 1;
+	for (after = 0; after <= 1; after++) {
+		for (n = 0;; n++) {
+			setup(NULL);
+			park();
+			pick_in(n, after);
+			cpu_dispatch(CPU, NULL);
+			if (!news_came())
+				break;
+			if (fake.kicks[CPU])
+				kicked++;
+			else
+				alone++;
+			if (pick->state == GHOST_TXN_READY) {
+				assert_int_equal(fake.kicks[CPU], 1);
+				cpu_dispatch(CPU, NULL);
+			}
+			assert_pick_taken();
+			assert_false(is_idle(CPU));
+			assert_agent_left_alone();
+		}
+		assert_true(is_idle(CPU));
+	}
+	assert_true(kicked && alone);
+}
+
+/* One that is refused is news, at whatever moment: its agent must not sleep over it. */
+static void test_cpu_going_idle_loses_no_refusal_of_a_pick(void **state)
+{
+	int n, after;
+
+	pick_is_good = 0;
+	for (after = 0; after <= 1; after++)
+		for (n = 0;; n++) {
+			setup(NULL);
+			park();
+			pick_in(n, after);
+			cpu_dispatch(CPU, NULL);
+			if (!news_came())
+				break;
+			if (pick->state == GHOST_TXN_READY) {
+				assert_int_equal(fake.kicks[CPU], 1);
+				cpu_dispatch(CPU, NULL);
+			}
+			assert_int_equal(pick->state, GHOST_TXN_TASK_STALE);
+			assert_int_equal(fake.agent_runs[CPU], 1);
+			assert_false(is_idle(CPU));
+		}
+}
+
+/* --- an agent that wants to know when its CPU would idle ------------------------------------------ */
+
+static void test_cpu_that_would_idle_runs_its_agent_once_if_that_was_asked_for(void **state)
+{
+	park();
+	write_pick(s);
+	pick->flags = GHOST_RUN_RTLA_ON_IDLE;
+	cpu_dispatch(CPU, NULL);
+	assert_pick_taken();
+	/* It goes, and its agent does not hear of it: its messages are read elsewhere. */
+	thread_run(s, CPU);
+	fake.th[s].place = FAKE_NOWHERE;
+	fake.task[s].queue = 0;
+	thread_block(s);
+	assert_false(agent_pending(c, page));
+	cpu_dispatch(CPU, NULL);
+	assert_int_equal(fake.agent_runs[CPU], 1);
+	assert_false(is_idle(CPU));
+	assert_int_equal(c->rtla_idle, 0);
+	/* Once. */
+	park();
+	cpu_dispatch(CPU, NULL);
+	assert_int_equal(fake.agent_runs[CPU], 1);
+	assert_true(is_idle(CPU));
+}
+
+static void test_cpu_with_a_fallback_thread_would_not_idle(void **state)
+{
+	__u32 other;
+
+	park();
+	c->rtla_idle = 1;
+	other = fallback_thread();
+	cpu_dispatch(CPU, NULL);
+	assert_int_equal(fake.th[other].place, FAKE_LOCAL);
+	assert_int_equal(c->rtla_idle, 1);
+	assert_agent_left_alone();
+}
+
+/* --- a higher class comes and goes ------------------------------------------------------------------ */
+
+static void deliver(__u32 flags)
+{
+	drop_msgs();
+	fake.enclave[1].deliver = flags;
+}
+
+static void test_cpu_that_a_higher_class_takes_is_told_once(void **state)
+{
+	deliver(GHOST_DELIVER_AVAILABILITY);
+	cpu_busy(CPU, 1); /* one of ours */
+	expect_no_msg();
+	assert_int_equal(page->state, GHOST_CPU_AVAILABLE);
+	cpu_busy(CPU, 0);
+	expect_cpu_msg(1, CPU, GHOST_MSG_CPU_BUSY, CPU);
+	assert_int_equal(page->state, GHOST_CPU_TAKEN);
+	assert_int_equal(page->agent_seq, 41);
+	cpu_busy(CPU, 0);
+	expect_no_msg();
+}
+
+static void test_cpu_that_a_higher_class_gives_back_is_told_once(void **state)
+{
+	for (int by_dispatch = 0; by_dispatch < 2; by_dispatch++) {
+		setup(NULL);
+		deliver(GHOST_DELIVER_AVAILABILITY);
+		cpu_busy(CPU, 0);
+		expect_cpu_msg(1, CPU, GHOST_MSG_CPU_BUSY, CPU);
+		for (int i = 0; i < 2; i++) {
+			if (by_dispatch)
+				cpu_dispatch(CPU, NULL);
+			else
+				cpu_ours(CPU);
+			if (!i)
+				expect_cpu_msg(1, CPU, GHOST_MSG_CPU_AVAILABLE, CPU);
+			assert_int_equal(page->state, GHOST_CPU_AVAILABLE);
+			expect_no_msg();
+		}
+	}
+}
+
+/* A member that loses its CPU to one, on or before it, says so of the CPU as well. */
+static void test_cpu_of_a_member_that_a_higher_class_displaced_is_taken(void **state)
+{
+	static const int causes[] = { EVENT_CLASS, EVENT_LATCH };
+
+	for (size_t i = 0; i < ARRAY_LEN(causes); i++) {
+		setup(NULL);
+		decide(s);
+		cpu_dispatch(CPU, current);
+		drop_msgs();
+		deliver(GHOST_DELIVER_AVAILABILITY);
+		thread_stop(s);
+		thread_enqueue(s, causes[i], CPU);
+		expect_cpu_msg(1, CPU, GHOST_MSG_CPU_BUSY, CPU);
+		expect_msg(CPU, GHOST_MSG_TASK_PREEMPT, s);
+		assert_int_equal(page->state, GHOST_CPU_TAKEN);
+	}
+}
+
+static void test_cpu_news_of_availability_is_sent_only_if_asked_for(void **state)
+{
+	static const __u32 others[] = { 0, GHOST_DELIVER_TICKS, GHOST_DELIVER_RUNNABILITY,
+					GHOST_DELIVER_ALL & ~GHOST_DELIVER_AVAILABILITY };
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		setup(NULL);
+		deliver(others[i]);
+		cpu_busy(CPU, 0);
+		assert_int_equal(page->state, GHOST_CPU_TAKEN); /* it can be seen all the same */
+		cpu_ours(CPU);
+		assert_int_equal(page->state, GHOST_CPU_AVAILABLE);
+		assert_int_equal(page->agent_seq, 40);
+		expect_no_msg();
+	}
+}
+
+static void test_cpu_whose_idling_ends_is_told_once_if_that_was_asked_for(void **state)
+{
+	decide(GHOST_SLOT_IDLE);
+	txn->flags = GHOST_RUN_NEED_CPU_NOT_IDLE;
+	cpu_dispatch(CPU, current);
+	assert_int_equal(txn->state, GHOST_TXN_YIELDED);
+	assert_int_equal(put_aside(), AGENT_PARK);
+	drop_msgs();
+	cpu_busy(CPU, 0);
+	expect_cpu_msg(1, CPU, GHOST_MSG_CPU_NOT_IDLE, CPU);
+	expect_no_msg(); /* without the other switch, this alone */
+	assert_true(agent_pending(c, page));
+	cpu_ours(CPU);
+	cpu_busy(CPU, 0);
+	expect_no_msg();
+}
+
+static void test_cpu_that_goes_offline_stays_so_whoever_is_said_to_have_it(void **state)
+{
+	c->spins = 1;
+	enclave_cpu_offline(CPU);
+	cpu_busy(CPU, 0);
+	assert_int_equal(page->state, GHOST_CPU_OFF);
+	cpu_ours(CPU);
+	assert_int_equal(page->state, GHOST_CPU_OFF);
+	cpu_busy(CPU, 0);
+	enclave_cpu_online(CPU);
+	assert_int_equal(page->state, GHOST_CPU_TAKEN);
+}
+
+/* --- why it lost the CPU ------------------------------------------------------------------------------ */
+
+static void test_cpu_knows_whom_a_commit_takes_off(void **state)
+{
+	c->displaced = s;
+	assert_int_equal(cpu_stop_cause(CPU, s), EVENT_COMMIT);
+	assert_int_equal(cpu_stop_cause(CPU, s + 1), EVENT_SLICE);
+	assert_int_equal(cpu_stop_cause(CPU + 1, s), EVENT_SLICE);
+	c->elide = 1;
+	assert_int_equal(cpu_stop_cause(CPU, s), EVENT_COMMIT_QUIET);
+}
+
 /* --- nobody decides --------------------------------------------------------------------------- */
 
 static void test_cpu_offline_lets_a_parked_agent_go_once_and_then_the_fallback(void **state)
@@ -620,8 +996,10 @@ static void test_cpu_of_no_enclave_does_nothing(void **state)
 	fake.cpu[NOBODYS].yielded = 1;
 	before = fake;
 	cpu_dispatch(NOBODYS, current);
-	cpu_busy(NOBODYS);
-	assert_int_equal(cpu_was_kicked(NOBODYS), 0);
+	cpu_busy(NOBODYS, 0);
+	cpu_busy(NOBODYS, 1);
+	cpu_ours(NOBODYS);
+	assert_int_equal(cpu_stop_cause(NOBODYS, s), EVENT_SLICE);
 	assert_memory_equal(&fake, &before, sizeof(fake));
 }
 
@@ -633,8 +1011,9 @@ static void test_cpu_that_does_not_exist_does_nothing(void **state)
 	before = fake;
 	for (size_t i = 0; i < ARRAY_LEN(cpus); i++) {
 		cpu_dispatch(cpus[i], current);
-		cpu_busy(cpus[i]);
-		assert_int_equal(cpu_was_kicked(cpus[i]), 0);
+		cpu_busy(cpus[i], 0);
+		assert_int_equal(cpu_stop_cause(cpus[i], s), EVENT_SLICE);
+		cpu_ours(cpus[i]);
 		agent_yield(cpus[i]);
 	}
 	assert_memory_equal(&fake, &before, sizeof(fake));
@@ -644,14 +1023,14 @@ static void test_cpu_without_memory_does_nothing(void **state)
 {
 	/* An enclave without a record; then a CPU without a page. */
 	fake.cpu[NOBODYS].enclave = FAKE_ENCLAVES;
-	fake.cpu[FAKE_CPUS].enclave = 1;
-	fake.cpu[FAKE_CPUS].agent_tid = AGENT;
-	fake.cpu[FAKE_CPUS].yielded = 1;
+	fake.cpu[FAKE_QUEUES].enclave = 1;
+	fake.cpu[FAKE_QUEUES].agent_tid = AGENT;
+	fake.cpu[FAKE_QUEUES].yielded = 1;
 	fallback_thread();
 	before = fake;
 	cpu_dispatch(NOBODYS, current);
-	cpu_busy(NOBODYS);
-	cpu_dispatch(FAKE_CPUS, current);
+	cpu_busy(NOBODYS, 0);
+	cpu_dispatch(FAKE_QUEUES, current);
 	assert_memory_equal(&fake, &before, sizeof(fake));
 }
 
@@ -661,22 +1040,22 @@ static void test_cpu_that_runs_something_is_not_idle_any_more(void **state)
 {
 	cpu_idle_set(fake_es(1), CPU);
 	cpu_idle_set(fake_es(1), CPU + 1);
-	cpu_busy(CPU);
+	cpu_busy(CPU, 0);
 	assert_false(is_idle(CPU));
 	assert_true(is_idle(CPU + 1));
 	before = fake;
-	cpu_busy(CPU);
+	cpu_busy(CPU, 0);
 	assert_memory_equal(&fake, &before, sizeof(fake));
 }
 
 static void test_cpu_is_said_to_be_kicked_once_and_only_if_it_was(void **state)
 {
-	assert_int_equal(cpu_was_kicked(CPU), 0);
+	assert_int_equal(cpu_stop_cause(CPU, s), EVENT_SLICE);
 	c->kicked = 1;
-	assert_int_equal(cpu_was_kicked(CPU + 1), 0);
+	assert_int_equal(cpu_stop_cause(CPU + 1, s), EVENT_SLICE);
 	assert_int_equal(c->kicked, 1);
-	assert_int_equal(cpu_was_kicked(CPU), 1);
-	assert_int_equal(cpu_was_kicked(CPU), 0);
+	assert_int_equal(cpu_stop_cause(CPU, s), EVENT_RESTORE);
+	assert_int_equal(cpu_stop_cause(CPU, s), EVENT_SLICE);
 }
 
 static void test_cpu_idle_one_that_may_run_it_comes_for_a_fallback_thread(void **state)
@@ -737,7 +1116,7 @@ static void test_cpu_takes_an_agent_with_a_clean_record(void **state)
 		.beats = 7,
 	};
 	fake.page[1][2].agent_seq = 90;
-	assert_int_equal(agent_attach(1, 2, 777, 1), 1);
+	assert_int_equal(agent_attach(1, 2, 777, 1, 0), 1);
 	assert_int_equal(free->agent_tid, 777);
 	assert_int_equal(free->agent_seen, 90); /* what was before it is not news for it */
 	assert_int_equal(free->yielded, 0);
@@ -752,16 +1131,16 @@ static void test_cpu_takes_an_agent_with_a_clean_record(void **state)
 static void test_cpu_refuses_who_may_not_be_its_agent(void **state)
 {
 	before = fake;
-	assert_int_equal(agent_attach(1, CPU, 777, 1), 0);     /* has one */
-	assert_int_equal(agent_attach(1, CPU, AGENT, 1), 0);   /* even the same again */
-	assert_int_equal(agent_attach(1, 2, 777, 0), 0);       /* could leave it */
-	assert_int_equal(agent_attach(1, FOREIGN, 777, 1), 0); /* not the enclave's */
-	assert_int_equal(agent_attach(2, CPU, 777, 1), 0);
-	assert_int_equal(agent_attach(1, NOBODYS, 777, 1), 0);
-	assert_int_equal(agent_attach(0, NOBODYS, 777, 1), 0); /* no enclave at all */
-	assert_int_equal(agent_attach(FAKE_ENCLAVES, 2, 777, 1), 0);
-	assert_int_equal(agent_attach(1, FAKE_CPUS, 777, 1), 0);
-	assert_int_equal(agent_attach(1, GHOST_CPU_NONE, 777, 1), 0);
+	assert_int_equal(agent_attach(1, CPU, 777, 1, 0), 0);	  /* has one */
+	assert_int_equal(agent_attach(1, CPU, AGENT, 1, 0), 0);	  /* even the same again */
+	assert_int_equal(agent_attach(1, 2, 777, 0, 0), 0);	  /* could leave it */
+	assert_int_equal(agent_attach(1, FOREIGN, 777, 1, 0), 0); /* not the enclave's */
+	assert_int_equal(agent_attach(2, CPU, 777, 1, 0), 0);
+	assert_int_equal(agent_attach(1, NOBODYS, 777, 1, 0), 0);
+	assert_int_equal(agent_attach(0, NOBODYS, 777, 1, 0), 0); /* no enclave at all */
+	assert_int_equal(agent_attach(FAKE_ENCLAVES, 2, 777, 1, 0), 0);
+	assert_int_equal(agent_attach(1, FAKE_CPUS, 777, 1, 0), 0);
+	assert_int_equal(agent_attach(1, GHOST_CPU_NONE, 777, 1, 0), 0);
 	assert_memory_equal(&fake, &before, sizeof(fake));
 }
 
@@ -779,7 +1158,7 @@ static void test_cpu_lets_its_own_agent_go(void **state)
 	/* Gone is gone, and another may come. */
 	assert_int_equal(agent_detach(1, CPU, AGENT), 0);
 	assert_int_equal(fake.enclave[1].nr_agents, 0);
-	assert_int_equal(agent_attach(1, CPU, 777, 1), 1);
+	assert_int_equal(agent_attach(1, CPU, 777, 1, 0), 1);
 }
 
 static void test_cpu_does_not_lose_its_agent_by_the_end_of_another_thread(void **state)
@@ -918,6 +1297,24 @@ int main(void)
 		T(test_cpu_going_idle_loses_no_news_for_a_parked_agent),
 		T(test_cpu_no_news_is_lost_between_a_yield_and_the_parking),
 		T(test_cpu_whose_idle_bit_is_gone_leaves_the_news_to_the_kick),
+		T(test_cpu_takes_a_pick_before_news_and_the_fallback),
+		T(test_cpu_takes_a_decision_before_a_pick),
+		T(test_cpu_takes_a_pick_when_its_agent_has_nothing_else),
+		T(test_cpu_takes_a_pick_while_its_agent_is_away),
+		T(test_cpu_takes_no_pick_before_its_agent_has_heard_of_a_refusal),
+		T(test_cpu_runs_its_agent_when_a_pick_is_refused),
+		T(test_cpu_takes_no_pick_where_nobody_decides),
+		T(test_cpu_going_idle_loses_no_pick),
+		T(test_cpu_going_idle_loses_no_refusal_of_a_pick),
+		T(test_cpu_that_would_idle_runs_its_agent_once_if_that_was_asked_for),
+		T(test_cpu_with_a_fallback_thread_would_not_idle),
+		T(test_cpu_that_a_higher_class_takes_is_told_once),
+		T(test_cpu_that_a_higher_class_gives_back_is_told_once),
+		T(test_cpu_of_a_member_that_a_higher_class_displaced_is_taken),
+		T(test_cpu_news_of_availability_is_sent_only_if_asked_for),
+		T(test_cpu_whose_idling_ends_is_told_once_if_that_was_asked_for),
+		T(test_cpu_that_goes_offline_stays_so_whoever_is_said_to_have_it),
+		T(test_cpu_knows_whom_a_commit_takes_off),
 		T(test_cpu_offline_lets_a_parked_agent_go_once_and_then_the_fallback),
 		T(test_cpu_offline_carries_out_no_decision),
 		T(test_cpu_offline_serves_only_its_own_enclave),

@@ -30,9 +30,22 @@ static __s32 ask(void (*who)(struct ghost_ctl *), struct ghost_ctl ctl)
 	assert_int_not_equal(answer.ret, 12345);
 	/* Nothing but the answer is written into the request. */
 	ctl.ret = answer.ret;
-	if (ctl.op == GHOST_CTL_INFO) {
+	switch (ctl.op) {
+	case GHOST_CTL_INFO:
 		ctl.abi = answer.abi;
 		ctl.capacity = answer.capacity;
+		break;
+	case GHOST_CTL_COMMIT:
+		ctl.len = answer.len;
+		break;
+	case GHOST_CTL_QUEUE_CREATE:
+		if (!answer.ret)
+			ctl.queue = answer.queue;
+		break;
+	case GHOST_CTL_QUEUE_ASSOC:
+		if (!answer.ret)
+			ctl.flags = answer.flags;
+		break;
 	}
 	assert_memory_equal(&ctl, &answer, sizeof(ctl));
 	return answer.ret;
@@ -91,7 +104,7 @@ static void agent_comes(__u32 id, __u32 cpu)
 	fake.this_tid = agent_of(cpu);
 	assert_int_equal(agent(.op = GHOST_CTL_AGENT_ATTACH, .enclave = id, .cpu = cpu), 0);
 	assert_int_equal(port_joining_clear(agent_of(cpu)), 0);
-	assert_int_equal(agent_attach(id, cpu, agent_of(cpu), 1), 1);
+	assert_int_equal(agent_attach(id, cpu, agent_of(cpu), 1, 0), 1);
 	fake.this_tid = TID;
 }
 
@@ -234,7 +247,7 @@ static void test_ctl_init_works_once(void **state)
 
 static void test_ctl_unknown_requests_are_refused(void **state)
 {
-	static const __u32 ops[] = { 0, 8, 15, 20, 99, ~0u };
+	static const __u32 ops[] = { 0, 8, 15, 29, 99, ~0u };
 
 	enclaves(GHOST_ENCLAVE_ONLINE);
 	for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
@@ -250,7 +263,7 @@ static void test_ctl_each_program_answers_only_its_own_requests(void **state)
 	for (__u32 op = GHOST_CTL_INFO; op <= GHOST_CTL_INIT; op++)
 		agent_refuses(-E_INVAL, .op = op, .enclave = 1, .tid = TID, .capacity = 8,
 			      .cpus = { 1 });
-	for (__u32 op = GHOST_CTL_AGENT_ATTACH; op <= GHOST_CTL_AGENT_OFFLINE; op++)
+	for (__u32 op = GHOST_CTL_AGENT_ATTACH; op <= GHOST_CTL_KICK; op++)
 		admin_refuses(-E_INVAL, .op = op, .enclave = 1, .cpu = 2);
 }
 
@@ -275,6 +288,7 @@ static void test_ctl_create_takes_its_cpus_and_no_others(void **state)
 	}
 	assert_int_equal(e->nr_cpus, 3);
 	assert_int_equal(e->nr_words, 2);
+	assert_int_equal(e->first_cpu, 2);
 	assert_int_equal(e->nr_agents, 0);
 	assert_int_equal(e->next_cpu, 0);
 	assert_int_equal(e->stall_ns, 5000);
@@ -820,6 +834,390 @@ static void test_ctl_ping_of_a_cpu_that_is_not_the_enclaves_is_refused(void **st
 	agent_refuses(-E_NOENT, .op = GHOST_CTL_AGENT_PING, .enclave = 2, .cpu = 2);
 }
 
+/* --- the ring ------------------------------------------------------------------------------------ */
+
+static void test_ctl_create_gives_each_cpu_a_queue_in_the_ring(void **state)
+{
+	static const __u32 cpus[] = { 2, 3, 70 };
+
+	assert_int_equal(create(1, 0xc, 1 << 6), 0);
+	for (__u32 i = 0; i < ARRAY_LEN(cpus); i++) {
+		const struct ghost_queue *q = &fake.page[1][cpus[i]].queue;
+
+		assert_int_equal(q->first, i * GHOST_QUEUE_LEN);
+		assert_int_equal(q->len, GHOST_QUEUE_LEN);
+		assert_int_equal(q->nr_wake, 1);
+		assert_int_equal(q->wake[0], cpus[i]);
+		assert_int_equal(fake.page[1][cpus[i]].state, GHOST_CPU_AVAILABLE);
+	}
+	for (__u32 q = 0; q < FAKE_QUEUES; q++)
+		assert_int_equal(!!fake.page[1][q].queue.len, q == 2 || q == 3 || q == 70);
+	assert_int_equal(fake.enclave[1].ring_made, 3 * GHOST_QUEUE_LEN);
+	assert_int_equal(fake.enclave[1].ring_len, 3 * GHOST_QUEUE_LEN);
+	assert_int_equal(fake_es(1)->ring_len, 3 * GHOST_QUEUE_LEN);
+	assert_int_equal(fake_es(1)->default_queue, GHOST_QUEUE_NONE);
+	/* Nothing was asked for those that are made. */
+	agent_refuses(-E_NOSPC, .op = GHOST_CTL_QUEUE_CREATE, .enclave = 1, .len = 1);
+}
+
+static void test_ctl_create_with_a_ring_larger_than_its_memory_is_refused(void **state)
+{
+	static const __u32 lens[] = { FAKE_RING - GHOST_QUEUE_LEN + 1, 1u << 31,
+				      -(__u32)GHOST_QUEUE_LEN, ~0u };
+
+	for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
+		assert_int_equal(admin(.op = GHOST_CTL_ENCLAVE_CREATE, .enclave = 1, .len = lens[i],
+				       .cpus = { 1 }),
+				 -E_INVAL);
+		assert_state(1, GHOST_ENCLAVE_FREE);
+		assert_int_equal(fake.cpu[0].enclave, 0);
+	}
+	assert_int_equal(admin(.op = GHOST_CTL_ENCLAVE_CREATE, .enclave = 1,
+			       .len = FAKE_RING - GHOST_QUEUE_LEN, .cpus = { 1 }),
+			 0);
+	assert_int_equal(fake_es(1)->ring_len, FAKE_RING);
+}
+
+static void test_ctl_create_knows_which_cpus_are_offline(void **state)
+{
+	enclave_cpu_offline(3);
+	assert_int_equal(create(1, 0xc, 0), 0);
+	assert_int_equal(fake.page[1][2].state, GHOST_CPU_AVAILABLE);
+	assert_int_equal(fake.page[1][3].state, GHOST_CPU_OFF);
+	enclave_cpu_online(3);
+	assert_int_equal(fake.page[1][3].state, GHOST_CPU_AVAILABLE);
+}
+
+/* Numbers past the last CPU are those of queues that are made: nobody's by birth. */
+static void test_ctl_threads_get_no_queue_of_a_cpu_that_does_not_exist(void **state)
+{
+	__u32 made;
+
+	/* CPU 0, and as many as the mask has room for. */
+	assert_int_equal(admin(.op = GHOST_CTL_ENCLAVE_CREATE, .enclave = 1, .len = 64,
+			       .cpus = { 1, ~0ull << (FAKE_CPUS - 64) }),
+			 0);
+	agents_come(1);
+	assert_int_equal(online(1), 0);
+	made = queue_create(1, 64);
+	assert_int_equal(made, FAKE_CPUS);
+	for (__u32 i = 0; i < 4; i++)
+		assert_int_equal(fake.task[thread_join(1, 100 + i, ~0ull, 0)].queue, 0);
+}
+
+/* --- queues ---------------------------------------------------------------------------------------- */
+
+/* As enclaves(), with room for queues. */
+static void with_queues(void)
+{
+	setup(NULL);
+	assert_int_equal(admin(.op = GHOST_CTL_ENCLAVE_CREATE, .enclave = 1, .len = 256,
+			       .cpus = { 0xc }),
+			 0);
+	agents_come(1);
+	assert_int_equal(online(1), 0);
+}
+
+static __u32 queue_of(__u32 len)
+{
+	struct ghost_ctl ctl = { .op = GHOST_CTL_QUEUE_CREATE, .enclave = 1, .len = len };
+
+	ctl_agent(&ctl);
+	assert_int_equal(ctl.ret, 0);
+	return ctl.queue;
+}
+
+static void test_ctl_queue_requests_do_what_they_say(void **state)
+{
+	struct ghost_ctl ctl = { .op = GHOST_CTL_QUEUE_ASSOC, .enclave = 1 };
+	__u32 queue, slot;
+
+	with_queues();
+	queue = queue_of(128);
+	assert_int_equal(queue, FAKE_CPUS);
+	assert_int_equal(agent(.op = GHOST_CTL_QUEUE_WAKE, .enclave = 1, .queue = queue, .len = 2,
+			       .cpus = { 3, 2 }),
+			 0);
+	assert_int_equal(fake.page[1][queue].queue.nr_wake, 2);
+	assert_int_equal(fake.page[1][queue].queue.wake[0], 3);
+	assert_int_equal(fake.page[1][queue].queue.wake[1], 2);
+	slot = runnable_member();
+	ctl.queue = queue;
+	ctl.slot = slot;
+	ctl.seq = fake.task[slot].seq;
+	ctl_agent(&ctl);
+	assert_int_equal(ctl.ret, 0);
+	assert_int_equal(ctl.flags, 0);
+	thread_nice(slot, 1);
+	assert_int_equal(fake.task[slot].queue, queue);
+	ctl.seq = fake.task[slot].seq;
+	ctl_agent(&ctl);
+	assert_int_equal(ctl.ret, 0);
+	assert_int_equal(ctl.flags, GHOST_ASSOC_ALREADY);
+	assert_int_equal(agent(.op = GHOST_CTL_QUEUE_DEFAULT, .enclave = 1, .queue = queue), 0);
+	assert_int_equal(fake_es(1)->default_queue, queue);
+	assert_int_equal(agent(.op = GHOST_CTL_QUEUE_DESTROY, .enclave = 1, .queue = queue), 0);
+	assert_int_equal(fake.page[1][queue].queue.len, 0);
+	assert_int_equal(fake_es(1)->default_queue, GHOST_QUEUE_NONE);
+}
+
+static void test_ctl_queue_requests_say_why_they_are_refused(void **state)
+{
+	__u32 queue, slot;
+
+	with_queues();
+	queue = queue_of(128);
+	slot = runnable_member();
+	agent_refuses(-E_INVAL, .op = GHOST_CTL_QUEUE_CREATE, .enclave = 1, .len = 0);
+	agent_refuses(-E_INVAL, .op = GHOST_CTL_QUEUE_CREATE, .enclave = 1, .len = 100);
+	agent_refuses(-E_NOSPC, .op = GHOST_CTL_QUEUE_CREATE, .enclave = 1, .len = 256);
+	agent_refuses(-E_NOENT, .op = GHOST_CTL_QUEUE_CREATE, .enclave = 2, .len = 8);
+	agent_refuses(-E_NOENT, .op = GHOST_CTL_QUEUE_DESTROY, .enclave = 1, .queue = 2);
+	agent_refuses(-E_NOENT, .op = GHOST_CTL_QUEUE_DESTROY, .enclave = 1, .queue = queue + 1);
+	agent_refuses(-E_NOENT, .op = GHOST_CTL_QUEUE_DEFAULT, .enclave = 1, .queue = queue + 1);
+	agent_refuses(-E_NOENT, .op = GHOST_CTL_QUEUE_DEFAULT, .enclave = 1, .queue = 4);
+	agent_refuses(-E_NOENT, .op = GHOST_CTL_QUEUE_WAKE, .enclave = 1, .queue = queue + 1);
+	agent_refuses(-E_INVAL, .op = GHOST_CTL_QUEUE_WAKE, .enclave = 1, .queue = queue, .len = 1,
+		      .cpus = { 4 });
+	agent_refuses(-E_INVAL, .op = GHOST_CTL_QUEUE_WAKE, .enclave = 1, .queue = queue,
+		      .len = GHOST_WAKES_MAX + 1, .cpus = { 2, 2, 2, 2, 2 });
+	agent_refuses(-E_STALE, .op = GHOST_CTL_QUEUE_ASSOC, .enclave = 1, .queue = queue,
+		      .slot = slot, .seq = fake.task[slot].seq - 1);
+	agent_refuses(-E_NOENT, .op = GHOST_CTL_QUEUE_ASSOC, .enclave = 1, .queue = queue,
+		      .slot = slot + 1, .seq = 0);
+	agent_refuses(-E_NOENT, .op = GHOST_CTL_QUEUE_ASSOC, .enclave = 1, .queue = queue + 1,
+		      .slot = slot, .seq = fake.task[slot].seq);
+}
+
+static void test_ctl_deliver_is_a_switch_for_each_kind(void **state)
+{
+	enclaves(GHOST_ENCLAVE_ONLINE);
+	assert_int_equal(fake_es(1)->deliver, 0);
+	for (__u32 flags = 0; flags <= GHOST_DELIVER_ALL; flags++) {
+		assert_int_equal(agent(.op = GHOST_CTL_DELIVER, .enclave = 1, .flags = flags), 0);
+		assert_int_equal(fake.enclave[1].deliver, flags);
+		assert_int_equal(fake_es(1)->deliver, flags);
+		assert_int_equal(fake.enclave[2].deliver, 0);
+	}
+	for (int bit = 3; bit < 32; bit++)
+		agent_refuses(-E_INVAL, .op = GHOST_CTL_DELIVER, .enclave = 1,
+			      .flags = 1u << bit | GHOST_DELIVER_TICKS);
+	enclaves(GHOST_ENCLAVE_FREE);
+	for (size_t i = 0; i < ARRAY_LEN(nobody); i++)
+		agent_refuses(-E_NOENT, .op = GHOST_CTL_DELIVER, .enclave = nobody[i]);
+}
+
+/* A new enclave starts with none of it, whatever its predecessor had. */
+static void test_ctl_create_starts_with_nothing_delivered_and_no_default(void **state)
+{
+	with_queues();
+	assert_int_equal(agent(.op = GHOST_CTL_DELIVER, .enclave = 1, .flags = GHOST_DELIVER_ALL),
+			 0);
+	assert_int_equal(agent(.op = GHOST_CTL_QUEUE_DEFAULT, .enclave = 1, .queue = 2), 0);
+	assert_int_equal(destroy(1), 0);
+	agents_go(1);
+	assert_int_equal(release(1), 0);
+	assert_int_equal(create(1, 0xc, 0), 0);
+	assert_int_equal(fake.enclave[1].deliver, 0);
+	assert_int_equal(fake_es(1)->deliver, 0);
+	assert_int_equal(fake.enclave[1].default_queue, GHOST_QUEUE_NONE);
+	assert_int_equal(fake_es(1)->default_queue, GHOST_QUEUE_NONE);
+}
+
+/* --- agents that spin --------------------------------------------------------------------------------- */
+
+static void spinner_comes(__u32 id, __u32 cpu)
+{
+	fake.this_tid = agent_of(cpu);
+	fake.this_cpu = cpu;
+	fake.this_pinned = 1;
+	assert_int_equal(agent(.op = GHOST_CTL_AGENT_ATTACH, .enclave = id, .cpu = cpu,
+			       .flags = GHOST_AGENT_SPINS),
+			 0);
+}
+
+static void spinners_come(__u32 id)
+{
+	for (__u32 cpu = 0; cpu < FAKE_CPUS; cpu++)
+		if (fake.cpu[cpu].enclave == id)
+			spinner_comes(id, cpu);
+}
+
+static void test_ctl_agent_that_spins_is_one_at_once(void **state)
+{
+	enclaves(GHOST_ENCLAVE_IDLE);
+	spinner_comes(1, 70);
+	assert_int_equal(fake.joining_tid, 0); /* it will enter no class of ours */
+	assert_int_equal(who_kind(fake.this_who), WHO_SPINNER);
+	assert_int_equal(who_enclave(fake.this_who), 1);
+	assert_int_equal(who_index(fake.this_who), 70);
+	assert_int_equal(fake.cpu[70].agent_tid, agent_of(70));
+	assert_int_equal(fake.cpu[70].spins, 1);
+	assert_int_equal(fake.page[1][70].agent_tid, agent_of(70));
+	assert_int_equal(fake.enclave[1].nr_agents, 1);
+	agent_refuses(-E_BUSY, .op = GHOST_CTL_AGENT_ATTACH, .enclave = 1, .cpu = 70,
+		      .flags = GHOST_AGENT_SPINS);
+	agent_refuses(-E_BUSY, .op = GHOST_CTL_AGENT_ATTACH, .enclave = 1, .cpu = 70);
+}
+
+static void test_ctl_agent_that_spins_and_could_leave_its_cpu_is_refused(void **state)
+{
+	enclaves(GHOST_ENCLAVE_IDLE);
+	fake.this_cpu = 2;
+	fake.this_pinned = 0;
+	agent_refuses(-E_INVAL, .op = GHOST_CTL_AGENT_ATTACH, .enclave = 1, .cpu = 2,
+		      .flags = GHOST_AGENT_SPINS);
+	fake.this_pinned = 1;
+	agent_refuses(-E_INVAL, .op = GHOST_CTL_AGENT_ATTACH, .enclave = 1, .cpu = 3,
+		      .flags = GHOST_AGENT_SPINS); /* pinned, but elsewhere */
+	agent_refuses(-E_NOENT, .op = GHOST_CTL_AGENT_ATTACH, .enclave = 1, .cpu = 5,
+		      .flags = GHOST_AGENT_SPINS);
+	for (int bit = 1; bit < 32; bit++)
+		agent_refuses(-E_INVAL, .op = GHOST_CTL_AGENT_ATTACH, .enclave = 1, .cpu = 2,
+			      .flags = 1u << bit);
+}
+
+static void test_ctl_enclave_whose_agents_spin_is_like_any_other(void **state)
+{
+	enclaves(GHOST_ENCLAVE_IDLE);
+	spinners_come(1);
+	assert_int_equal(online(1), 0);
+	enclave_agent_gone(1, 3, agent_of(3)); /* it died */
+	assert_state(1, GHOST_ENCLAVE_LOST);
+	assert_int_equal(fake_es(1)->lost_reason, GHOST_LOST_AGENT_EXIT);
+	assert_int_equal(fake_es(1)->lost_arg, agent_of(3));
+	/* Once: its detach, told twice, is none. */
+	before = fake;
+	enclave_agent_gone(1, 3, agent_of(3));
+	assert_memory_equal(&fake, &before, sizeof(fake));
+}
+
+static void test_ctl_detach_ends_an_agent_that_spins(void **state)
+{
+	enclaves(GHOST_ENCLAVE_IDLE);
+	spinners_come(1);
+	fake.this_tid = agent_of(3);
+	fake.this_cpu = 3;
+	assert_int_equal(agent(.op = GHOST_CTL_AGENT_DETACH, .enclave = 1, .cpu = 3), 0);
+	assert_int_equal(fake.cpu[3].agent_tid, 0);
+	assert_int_equal(fake.enclave[1].nr_agents, 2);
+	assert_true(fake.this_who == 0);
+	assert_state(1, GHOST_ENCLAVE_IDLE);
+	agent_refuses(-E_NOENT, .op = GHOST_CTL_AGENT_DETACH, .enclave = 1, .cpu = 3);
+	/* One that decides is lost by it: it had to say so before. */
+	spinner_comes(1, 3);
+	assert_int_equal(online(1), 0);
+	assert_int_equal(agent(.op = GHOST_CTL_AGENT_DETACH, .enclave = 1, .cpu = 3), 0);
+	assert_state(1, GHOST_ENCLAVE_LOST);
+}
+
+static void test_ctl_detach_is_of_oneself_and_of_those_who_spin(void **state)
+{
+	static const __u32 cpus[] = { 5, 0, FAKE_CPUS, GHOST_CPUS_MAX, GHOST_CPU_NONE };
+
+	enclaves(GHOST_ENCLAVE_IDLE);
+	spinner_comes(1, 2);
+	agent_comes(1, 3);
+	fake.this_tid = TID;
+	agent_refuses(-E_NOENT, .op = GHOST_CTL_AGENT_DETACH, .enclave = 1, .cpu = 2);
+	fake.this_tid = agent_of(3); /* it is of our class: leaving that is its end */
+	agent_refuses(-E_NOENT, .op = GHOST_CTL_AGENT_DETACH, .enclave = 1, .cpu = 3);
+	fake.this_tid = agent_of(2);
+	agent_refuses(-E_NOENT, .op = GHOST_CTL_AGENT_DETACH, .enclave = 2, .cpu = 2);
+	for (size_t i = 0; i < ARRAY_LEN(cpus); i++)
+		agent_refuses(-E_NOENT, .op = GHOST_CTL_AGENT_DETACH, .enclave = 1, .cpu = cpus[i]);
+	agent_refuses(-E_NOENT, .op = GHOST_CTL_AGENT_DETACH, .enclave = 0, .cpu = 0);
+}
+
+/* They decide from wherever they are, and see in the CPU's state that it is gone. */
+static void test_ctl_cpu_that_goes_offline_costs_no_agents_that_spin(void **state)
+{
+	enclaves(GHOST_ENCLAVE_IDLE);
+	spinners_come(1);
+	assert_int_equal(online(1), 0);
+	cpu_idle_set(fake_es(1), 70);
+	enclave_cpu_offline(70);
+	assert_state(1, GHOST_ENCLAVE_ONLINE);
+	assert_int_equal(fake.page[1][70].state, GHOST_CPU_OFF);
+	assert_false(fake_mask_has(fake_es(1)->idle, 70));
+	enclave_cpu_online(70);
+	assert_int_equal(fake.page[1][70].state, GHOST_CPU_AVAILABLE);
+	/* Of a CPU of nobody, and of none, there is nothing to show. */
+	enclave_cpu_offline(40);
+	assert_int_equal(fake.cpu[40].off, 1);
+	before = fake;
+	enclave_cpu_offline(GHOST_CPUS_MAX);
+	enclave_cpu_online(GHOST_CPUS_MAX);
+	assert_memory_equal(&fake, &before, sizeof(fake));
+}
+
+/* Where a thread of our class took over from one that spun, the old rule holds. */
+static void test_ctl_cpu_offline_costs_the_agents_of_those_who_follow_spinners(void **state)
+{
+	enclaves(GHOST_ENCLAVE_IDLE);
+	spinners_come(1);
+	for (__u32 cpu = 0; cpu < FAKE_CPUS; cpu++)
+		if (fake.cpu[cpu].enclave == 1)
+			enclave_agent_gone(1, cpu, agent_of(cpu));
+	agents_come(1);
+	assert_int_equal(online(1), 0);
+	enclave_cpu_offline(70);
+	assert_state(1, GHOST_ENCLAVE_LOST);
+	assert_int_equal(fake_es(1)->lost_reason, GHOST_LOST_CPU);
+}
+
+static void test_ctl_join_of_an_agent_that_spins_is_refused(void **state)
+{
+	enclaves(GHOST_ENCLAVE_IDLE);
+	spinner_comes(1, 2);
+	admin_refuses(-E_PERM, .op = GHOST_CTL_TASK_JOIN, .enclave = 1, .tid = agent_of(2));
+	admin_refuses(-E_PERM, .op = GHOST_CTL_TASK_JOIN, .enclave = 2, .tid = agent_of(2));
+}
+
+/* --- kick ------------------------------------------------------------------------------------------------ */
+
+static void test_ctl_kick_makes_idle_cpus_look_and_leaves_busy_ones(void **state)
+{
+	enclaves(GHOST_ENCLAVE_ONLINE);
+	fake.this_cpu = 2;
+	fake.this_tid = agent_of(2);
+	cpu_idle_set(fake_es(1), 3);
+	cpu_idle_set(fake_es(1), 70);
+	cpu_idle_set(fake_es(2), 5);
+	assert_int_equal(agent(.op = GHOST_CTL_KICK, .enclave = 1, .cpus = { 0x24, 1 << 6 }), 0);
+	for (__u32 cpu = 0; cpu < FAKE_CPUS; cpu++)
+		assert_int_equal(fake.kicks[cpu], cpu == 70);
+	assert_true(fake_mask_has(fake_es(1)->idle, 3));
+	assert_false(fake_mask_has(fake_es(1)->idle, 70));
+	assert_true(fake_mask_has(fake_es(2)->idle, 5));
+	assert_int_equal(fake.page[1][70].agent_seq, 0); /* no news: there is a pick */
+	assert_int_equal(agent(.op = GHOST_CTL_KICK, .enclave = 1, .cpus = { ~0ull, ~0ull }), 0);
+	assert_int_equal(fake.kicks[3], 1);
+	assert_int_equal(fake.kicks[70], 1);
+	assert_int_equal(fake.kicks[5], 0);
+}
+
+static void test_ctl_kick_is_for_agents_on_their_cpu(void **state)
+{
+	static const struct {
+		__u32 cpu, tid, enclave;
+	} wrong[] = {
+		{ 2, TID, 1 },		 { 3, 900 + 2, 1 }, { 0, 900 + 2, 1 },
+		{ 2, 900 + 2, 2 },	 { 2, 900 + 2, 0 }, { 2, 900 + 2, FAKE_ENCLAVES },
+		{ FAKE_CPUS - 1, 0, 0 },
+	};
+
+	enclaves(GHOST_ENCLAVE_ONLINE);
+	cpu_idle_set(fake_es(1), 3);
+	cpu_idle_set(fake_es(2), 5);
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		fake.this_cpu = wrong[i].cpu;
+		fake.this_tid = wrong[i].tid;
+		agent_refuses(-E_PERM, .op = GHOST_CTL_KICK, .enclave = wrong[i].enclave,
+			      .cpus = { ~0ull });
+	}
+}
+
 /* --- the word that travels with a thread ---------------------------------------------------------- */
 
 static void test_ctl_word_of_a_thread_tells_apart_who_it_is(void **state)
@@ -827,7 +1225,7 @@ static void test_ctl_word_of_a_thread_tells_apart_who_it_is(void **state)
 	static const __u32 ids[] = { 1, 2, GHOST_ENCLAVES_MAX - 1 };
 	static const __u32 indices[] = { 0, 1, GHOST_CPUS_MAX - 1, GHOST_SLOTS_MAX - 1, ~0u };
 
-	for (__u32 kind = WHO_MEMBER; kind <= WHO_AGENT; kind++)
+	for (__u32 kind = WHO_MEMBER; kind <= WHO_SPINNER; kind++)
 		for (size_t i = 0; i < ARRAY_LEN(ids); i++)
 			for (size_t k = 0; k < ARRAY_LEN(indices); k++) {
 				__u64 who = WHO(kind, ids[i], indices[k]);
@@ -887,6 +1285,24 @@ int main(void)
 		T(test_ctl_attach_to_a_cpu_that_has_an_agent_is_refused),
 		T(test_ctl_ping_is_news_and_wakes_an_idle_cpu),
 		T(test_ctl_ping_of_a_cpu_that_is_not_the_enclaves_is_refused),
+		T(test_ctl_create_gives_each_cpu_a_queue_in_the_ring),
+		T(test_ctl_create_with_a_ring_larger_than_its_memory_is_refused),
+		T(test_ctl_create_knows_which_cpus_are_offline),
+		T(test_ctl_threads_get_no_queue_of_a_cpu_that_does_not_exist),
+		T(test_ctl_queue_requests_do_what_they_say),
+		T(test_ctl_queue_requests_say_why_they_are_refused),
+		T(test_ctl_deliver_is_a_switch_for_each_kind),
+		T(test_ctl_create_starts_with_nothing_delivered_and_no_default),
+		T(test_ctl_agent_that_spins_is_one_at_once),
+		T(test_ctl_agent_that_spins_and_could_leave_its_cpu_is_refused),
+		T(test_ctl_enclave_whose_agents_spin_is_like_any_other),
+		T(test_ctl_detach_ends_an_agent_that_spins),
+		T(test_ctl_detach_is_of_oneself_and_of_those_who_spin),
+		T(test_ctl_cpu_that_goes_offline_costs_no_agents_that_spin),
+		T(test_ctl_cpu_offline_costs_the_agents_of_those_who_follow_spinners),
+		T(test_ctl_join_of_an_agent_that_spins_is_refused),
+		T(test_ctl_kick_makes_idle_cpus_look_and_leaves_busy_ones),
+		T(test_ctl_kick_is_for_agents_on_their_cpu),
 		T(test_ctl_word_of_a_thread_tells_apart_who_it_is),
 	};
 

@@ -12,6 +12,7 @@ static int map_err, leave_err, enter_err;
 static __u32 nr_taken; /* enclaves 1 .. nr_taken exist already */
 static int nr_busy;    /* so often ENCLAVE_FREE answers -EBUSY */
 static __u64 stall_ns;
+static __u32 ring_len, made_len; /* of the memory that was made; of it, for queues that are made */
 
 static void say(const char *what, __u32 number)
 {
@@ -32,6 +33,7 @@ static int admin(struct ghost_backend *self, struct ghost_ctl *ctl)
 	switch (ctl->op) {
 	case GHOST_CTL_ENCLAVE_CREATE:
 		stall_ns = ctl->stall_ns;
+		made_len = ctl->len;
 		if (ctl->enclave <= nr_taken) {
 			ctl->ret = -EEXIST;
 			break;
@@ -60,8 +62,9 @@ static int admin(struct ghost_backend *self, struct ghost_ctl *ctl)
 	return 0;
 }
 
-static int prepare(struct ghost_backend *self, __u32 id)
+static int prepare(struct ghost_backend *self, __u32 id, __u32 len)
 {
+	ring_len = len;
 	return 0;
 }
 
@@ -181,6 +184,8 @@ static void test_enclave_wrong_options_are_refused(void **state)
 		{ .size = sizeof(cases[0]), .cpus = &far },
 		{ .size = sizeof(cases[0]), .cpus = &good, .stall_ns = 25000000001ull },
 		{ .size = sizeof(cases[0]), .cpus = &good, .stall_ns = ~0ull },
+		{ .size = sizeof(cases[0]), .cpus = &good, .ring_len = 16777217 },
+		{ .size = sizeof(cases[0]), .cpus = &good, .ring_len = ~0u },
 	};
 	struct ghost_enclave *e = NULL;
 
@@ -208,6 +213,24 @@ static void test_enclave_new_one_gets_the_smallest_free_id(void **state)
 	assert_int_equal(ghost_enclave_create(&e, &loop.backend, &opts), 0);
 	assert_int_equal(ghost_enclave_id(e), 1);
 	assert_true(stall_ns == 25000000000ull);
+	ghost_enclave_close(e);
+}
+
+/* Each CPU's own queue, and what was asked for those that are made. */
+static void test_enclave_memory_is_as_large_as_it_tells_the_kernel_side(void **state)
+{
+	struct ghost_cpuset cpus = cpu0();
+	struct ghost_enclave_opts opts = { .size = sizeof(opts), .cpus = &cpus };
+	struct ghost_enclave *e;
+
+	assert_int_equal(ghost_enclave_create(&e, &loop.backend, &opts), 0);
+	assert_int_equal(made_len, GHOST_RING_DEFAULT);
+	assert_int_equal(ring_len, GHOST_QUEUE_LEN + GHOST_RING_DEFAULT);
+	ghost_enclave_close(e);
+	opts.ring_len = 16777216;
+	assert_int_equal(ghost_enclave_create(&e, &loop.backend, &opts), 0);
+	assert_int_equal(made_len, 16777216);
+	assert_int_equal(ring_len, GHOST_QUEUE_LEN + 16777216);
 	ghost_enclave_close(e);
 }
 
@@ -320,6 +343,9 @@ static void test_enclave_counts_are_sums_over_its_cpus(void **state)
 		loop.cpu[cpu].queue.head = cpu + 1;
 		loop.cpu[cpu].queue.overflow = 2 * cpu;
 	}
+	/* Queues that were made count, too; they are all their records have. */
+	loop.cpu[LOOP_CPUS].queue.head = 100;
+	loop.cpu[LOOP_QUEUES - 1].queue.overflow = 1000;
 	loop.cpu[1].agent_tid = 5;
 	loop_thread(1, 0, LOOP_INUSE);
 	loop_thread(2, 0, 0);
@@ -329,8 +355,8 @@ static void test_enclave_counts_are_sums_over_its_cpus(void **state)
 		assert_int_equal(c.nr[i], 6000 + 4 * i);
 	for (int i = 0; i < GHOST_TXN_NR_STATES; i++)
 		assert_int_equal(c.nr_txn[i], 600 + 4 * i);
-	assert_int_equal(c.nr_msgs, 10);
-	assert_int_equal(c.nr_overflows, 12);
+	assert_int_equal(c.nr_msgs, 110);
+	assert_int_equal(c.nr_overflows, 1012);
 	assert_int_equal(c.nr_agents, 1);
 	assert_int_equal(c.nr_tasks, 2);
 }
@@ -355,7 +381,7 @@ static void test_enclave_every_state_reason_and_counter_has_a_name(void **state)
 	check_names(ghost_enclave_state_name, GHOST_ENCLAVE_DYING + 1);
 	check_names(ghost_lost_reason_name, GHOST_LOST_CPU + 1);
 	check_names(ghost_txn_state_name, GHOST_TXN_NR_STATES);
-	check_names(ghost_counter_name, GHOST_NR_KICKS + 1);
+	check_names(ghost_counter_name, GHOST_NR_PICKS + 1);
 	assert_string_equal(ghost_enclave_state_name(GHOST_ENCLAVE_ONLINE), "online");
 	assert_string_equal(ghost_txn_state_name(GHOST_TXN_TASK_STALE), "task_stale");
 	assert_string_equal(ghost_counter_name(GHOST_NR_TASKS), "tasks");
@@ -370,6 +396,7 @@ int main(void)
 		T(test_enclave_knows_its_cpus_and_its_id),
 		T(test_enclave_wrong_options_are_refused),
 		T(test_enclave_new_one_gets_the_smallest_free_id),
+		T(test_enclave_memory_is_as_large_as_it_tells_the_kernel_side),
 		T(test_enclave_refused_one_leaves_nothing_behind),
 		T(test_enclave_join_asks_then_changes_the_class),
 		T(test_enclave_join_that_fails_is_taken_back),

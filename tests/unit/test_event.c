@@ -5,6 +5,8 @@
  */
 #include "tests/unit/event_fake.h"
 
+#include "core/enclave.h"
+
 #define INUSE GHOST_STATUS_INUSE
 #define WAITS (GHOST_STATUS_INUSE | GHOST_STATUS_RUNNABLE)
 #define ONCPU (GHOST_STATUS_INUSE | GHOST_STATUS_ONCPU)
@@ -195,12 +197,12 @@ static void test_event_wakeup_says_where_it_last_ran(void **state)
 	thread_enqueue(s, EVENT_WAKEUP, 1);
 	assert_int_equal(expect_msg(3, GHOST_MSG_TASK_WAKEUP, s).cpu, 3);
 	assert_status(s, WAITS);
-	assert_int_equal(fake.task[s].custody_ns, 5000);
+	assert_int_equal(fake.task[s].since_ns, 5000);
 }
 
 static void test_event_sleep_is_told_once(void **state)
 {
-	__u32 s = thread_in(CORE_TASK_LATCHED);
+	__u32 s = thread_in(CORE_TASK_RUNNING);
 
 	thread_block(s);
 	event_task_blocked(s, 0, 0);
@@ -217,8 +219,10 @@ static void test_event_preemption_says_why(void **state)
 		int cause;
 		__u32 reason;
 	} cases[] = {
-		{ CORE_TASK_LATCHED, EVENT_SLICE, GHOST_PREEMPT_SLICE },
-		{ CORE_TASK_LATCHED, EVENT_CLASS, GHOST_PREEMPT_CLASS },
+		{ CORE_TASK_RUNNING, EVENT_SLICE, GHOST_PREEMPT_SLICE },
+		{ CORE_TASK_RUNNING, EVENT_CLASS, GHOST_PREEMPT_CLASS },
+		{ CORE_TASK_RUNNING, EVENT_RESTORE, GHOST_PREEMPT_KICK },
+		{ CORE_TASK_RUNNING, EVENT_COMMIT, GHOST_PREEMPT_COMMIT },
 		{ CORE_TASK_LATCHED, EVENT_LATCH, GHOST_PREEMPT_LATCH },
 		{ CORE_TASK_LATCHED, EVENT_RESTORE, GHOST_PREEMPT_KICK },
 		{ CORE_TASK_FALLBACK, EVENT_SLICE, GHOST_PREEMPT_SLICE },
@@ -246,7 +250,7 @@ static void test_event_preemption_says_why(void **state)
 
 static void test_event_yield_is_told_as_yield_and_only_once(void **state)
 {
-	__u32 s = thread_in(CORE_TASK_LATCHED);
+	__u32 s = thread_in(CORE_TASK_RUNNING);
 
 	event_task_yield(s);
 	expect_no_msg();
@@ -263,7 +267,7 @@ static void test_event_yield_is_told_as_yield_and_only_once(void **state)
 
 static void test_event_yield_is_forgotten_by_sleep(void **state)
 {
-	__u32 s = thread_in(CORE_TASK_LATCHED);
+	__u32 s = thread_in(CORE_TASK_RUNNING);
 
 	event_task_yield(s);
 	thread_block(s);
@@ -285,7 +289,8 @@ static void test_event_affinity_and_priority_are_told_in_every_known_state(void 
 	} cases[] = {
 		{ CORE_TASK_BLOCKED, INUSE },
 		{ CORE_TASK_CUSTODY, WAITS },
-		{ CORE_TASK_LATCHED, ONCPU },
+		{ CORE_TASK_LATCHED, ONCPU | GHOST_STATUS_LATCHED },
+		{ CORE_TASK_RUNNING, ONCPU },
 		{ CORE_TASK_FALLBACK, FALLBACK },
 	};
 
@@ -384,8 +389,8 @@ static void test_event_affinity_is_compared_in_all_words(void **state)
 
 static void test_event_leaving_is_told_from_every_state(void **state)
 {
-	static const __u32 from[] = { CORE_TASK_NEW, CORE_TASK_BLOCKED, CORE_TASK_CUSTODY,
-				      CORE_TASK_LATCHED, CORE_TASK_FALLBACK };
+	static const __u32 from[] = { CORE_TASK_NEW,	 CORE_TASK_BLOCKED, CORE_TASK_CUSTODY,
+				      CORE_TASK_LATCHED, CORE_TASK_RUNNING, CORE_TASK_FALLBACK };
 
 	for (size_t i = 0; i < ARRAY_LEN(from); i++)
 		for (int dead = 0; dead < 2; dead++) {
@@ -439,7 +444,7 @@ static void test_event_numbers_advance_by_one_with_each_message(void **state)
 /* A slot used again: new gtid, the number goes on, so that no old commit ever fits. */
 static void test_event_numbers_go_on_when_the_slot_is_used_again(void **state)
 {
-	__u32 s = thread_in(CORE_TASK_LATCHED), seq = fake.task[s].seq;
+	__u32 s = thread_in(CORE_TASK_RUNNING), seq = fake.task[s].seq;
 	__u64 gtid = fake.task[s].gtid;
 
 	for (int i = 0; i < 10; i++) {
@@ -476,7 +481,10 @@ static void test_event_first_queue_is_found_from_any_start(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(cpus); i++)
 		for (__u32 start = 0; start < 2 * GHOST_CPUS_MAX; start += 31) {
-			struct core_enclave e = { .next_cpu = start };
+			struct core_enclave e = {
+				.next_cpu = start,
+				.default_queue = GHOST_QUEUE_NONE,
+			};
 
 			e.cpus[cpus[i] / 64] = 1ull << (cpus[i] % 64);
 			assert_int_equal(event_first_queue(&t, &e, 1), cpus[i]);
@@ -507,7 +515,7 @@ static void test_event_slot_used_again_keeps_its_queue(void **state)
 /* Wherever it runs, sleeps and wakes: only a commit moves it to another queue. */
 static void test_event_no_event_changes_the_queue(void **state)
 {
-	__u32 s = thread_in(CORE_TASK_LATCHED);
+	__u32 s = thread_in(CORE_TASK_RUNNING);
 
 	for (__u32 cpu = 0; cpu < 4; cpu++) {
 		thread_run(s, cpu);
@@ -530,7 +538,7 @@ static void test_event_no_event_changes_the_queue(void **state)
 /* No room: counted, the status word is right all the same, and the agent is alerted. */
 static void test_event_overflow_is_counted_and_the_table_tells_the_truth(void **state)
 {
-	__u32 s = thread_in(CORE_TASK_LATCHED), agent;
+	__u32 s = thread_in(CORE_TASK_RUNNING), agent;
 	struct ghost_cpu *page = &fake.page[1][0];
 
 	for (int i = 0; i < GHOST_QUEUE_LEN; i++)
@@ -681,6 +689,421 @@ static void test_event_thread_confined_inside_the_enclave_waits_for_that_cpu(voi
 	assert_int_equal(expect_msg(fake.task[s].queue, GHOST_MSG_TASK_NEW, s).cpu, 3);
 }
 
+/* --- onto a CPU ------------------------------------------------------------------------------------- */
+
+static void test_event_thread_that_runs_says_so_in_the_table(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_LATCHED), cpu = fake.th[s].cpu, seq = fake.task[s].seq;
+
+	assert_status(s, ONCPU | GHOST_STATUS_LATCHED);
+	fake.now = 8000;
+	thread_run(s, cpu);
+	assert_status(s, ONCPU);
+	assert_int_equal(fake.task[s].seq, seq);
+	assert_int_equal(fake.status[1][s].cpu, cpu);
+	assert_true(fake.status[1][s].switch_ns == 8000);
+	expect_no_msg();
+	/* The kernel may say it again. */
+	fake.now = 9000;
+	thread_run(s, cpu);
+	assert_true(fake.status[1][s].switch_ns == 8000);
+}
+
+/* Without a commit it is the fallback's, and its word says so all the time. */
+static void test_event_running_is_of_committed_threads_only(void **state)
+{
+	static const __u32 from[] = { CORE_TASK_NEW, CORE_TASK_BLOCKED, CORE_TASK_CUSTODY,
+				      CORE_TASK_FALLBACK };
+
+	for (size_t i = 0; i < ARRAY_LEN(from); i++) {
+		__u64 word;
+		__u32 s;
+
+		setup(NULL);
+		s = thread_in(from[i]);
+		word = word_of(s);
+		event_task_running(s, 2);
+		assert_int_equal(fake.task[s].state, from[i]);
+		assert_true(word_of(s) == word);
+		expect_no_msg();
+	}
+}
+
+static struct ghost_txn *write_txn(__u32 s, __u32 cpu, __u32 flags)
+{
+	struct ghost_txn *txn = &fake.rw[1][cpu].txn;
+
+	*txn = txn_good(s, cpu);
+	txn->flags = flags;
+	fake.this_cpu = cpu;
+	assert_int_equal(txn_commit_local(1, cpu, &fake.cpu[cpu]), GHOST_TXN_COMMITTED);
+	return txn;
+}
+
+static void test_event_thread_that_runs_is_told_once_if_its_commit_asked(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_CUSTODY), seq;
+	struct ghost_msg m;
+
+	fake.now = 5000;
+	write_txn(s, 2, GHOST_RUN_SEND_TASK_ON_CPU);
+	seq = fake.task[s].seq;
+	expect_no_msg();
+	fake.now = 6000;
+	thread_run(s, 2);
+	m = expect_msg(2, GHOST_MSG_TASK_ON_CPU, s);
+	assert_int_equal(m.seq, seq + 1);
+	assert_int_equal(m.cpu, 2);
+	assert_true(m.time_ns == 6000);
+	assert_true(m.commit_ns == 5000);
+	assert_int_equal(m.cpu_seq, fake.cpu[2].seq);
+	assert_status(s, ONCPU);
+	thread_run(s, 2);
+	expect_no_msg();
+	/* Not of the next run, whose commit did not ask. */
+	thread_stop(s);
+	thread_enqueue(s, EVENT_SLICE, 2);
+	expect_msg(2, GHOST_MSG_TASK_PREEMPT, s);
+	write_txn(s, 2, 0);
+	thread_run(s, 2);
+	expect_no_msg();
+}
+
+/* It never got there. */
+static void test_event_thread_that_did_not_run_is_not_told_to_be_on_its_cpu(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_CUSTODY);
+
+	write_txn(s, 2, GHOST_RUN_SEND_TASK_ON_CPU);
+	thread_stop(s);
+	thread_enqueue(s, EVENT_LATCH, 2);
+	expect_msg(2, GHOST_MSG_TASK_PREEMPT, s);
+	expect_no_msg();
+}
+
+static void test_event_departure_from_a_cpu_says_current(void **state)
+{
+	static const __u32 from[] = { CORE_TASK_NEW,	 CORE_TASK_BLOCKED, CORE_TASK_CUSTODY,
+				      CORE_TASK_LATCHED, CORE_TASK_RUNNING, CORE_TASK_FALLBACK };
+
+	for (size_t i = 0; i < ARRAY_LEN(from); i++) {
+		__u32 s;
+
+		setup(NULL);
+		s = thread_in(from[i]);
+		thread_gone(s, 0);
+		assert_int_equal(expect_msg(0, GHOST_MSG_TASK_DEPARTED, s).flags,
+				 from[i] == CORE_TASK_RUNNING ? GHOST_MSG_CURRENT : 0);
+	}
+}
+
+static void test_event_new_thread_says_whose_child_it_is(void **state)
+{
+	__u32 s = thread_join(1, 77, ALL_CPUS, 1), t = thread_join(1, 78, ALL_CPUS, 1);
+
+	fake.status[1][s].parent_tid = 55;
+	thread_enqueue(s, EVENT_WAKEUP, 0);
+	assert_true(expect_msg(0, GHOST_MSG_TASK_NEW, s).parent_tid == 55);
+	fake.status[1][t].parent_tid = 56;
+	thread_run(t, 1);
+	thread_block(t);
+	assert_true(expect_msg(1, GHOST_MSG_TASK_NEW, t).parent_tid == 56);
+}
+
+static void test_event_wakeup_says_by_whom_and_where(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_BLOCKED);
+	struct ghost_msg m;
+
+	fake.this_cpu = 6;
+	thread_enqueue(s, EVENT_WAKEUP, 3);
+	m = expect_msg(0, GHOST_MSG_TASK_WAKEUP, s);
+	assert_int_equal(m.waker_cpu, 6);
+	assert_int_equal(m.wake_cpu, 3);
+}
+
+/* --- its CPU's number -------------------------------------------------------------------------------- */
+
+/* Each coming and each going is one more, and the messages say which. */
+static void test_event_number_of_a_cpu_advances_with_comings_and_goings(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_CUSTODY), seq = fake.cpu[2].seq;
+
+	write_txn(s, 2, 0);
+	assert_int_equal(fake.cpu[2].seq, seq + 1);
+	thread_run(s, 2);
+	assert_int_equal(fake.cpu[2].seq, seq + 1);
+	thread_nice(s, 1);
+	assert_int_equal(fake.cpu[2].seq, seq + 1);
+	expect_msg(2, GHOST_MSG_TASK_PRIORITY_CHANGED, s);
+	thread_stop(s);
+	thread_enqueue(s, EVENT_SLICE, 2);
+	assert_int_equal(expect_msg(2, GHOST_MSG_TASK_PREEMPT, s).cpu_seq, seq + 2);
+	write_txn(s, 2, 0);
+	thread_run(s, 2);
+	thread_block(s);
+	assert_int_equal(expect_msg(2, GHOST_MSG_TASK_BLOCKED, s).cpu_seq, seq + 4);
+	thread_enqueue(s, EVENT_WAKEUP, 2); /* it waits, and not there */
+	expect_msg(2, GHOST_MSG_TASK_WAKEUP, s);
+	assert_int_equal(fake.cpu[2].seq, seq + 4);
+	write_txn(s, 2, 0);
+	thread_run(s, 2);
+	thread_gone(s, 1);
+	assert_int_equal(expect_msg(2, GHOST_MSG_TASK_DEAD, s).cpu_seq, seq + 6);
+	assert_int_equal(fake.cpu[2].runs, 0);
+	/* No other one's. */
+	assert_int_equal(fake.cpu[1].seq, 0);
+	assert_int_equal(fake.cpu[3].seq, 0);
+}
+
+/* --- news that bring an agent back --------------------------------------------------------------------- */
+
+static void yields(__u32 s)
+{
+	event_task_yield(s);
+	thread_stop(s);
+	thread_enqueue(s, EVENT_SLICE, 2);
+}
+
+static void is_preempted(__u32 s)
+{
+	thread_stop(s);
+	thread_enqueue(s, EVENT_SLICE, 2);
+}
+
+static void is_displaced(__u32 s)
+{
+	thread_stop(s);
+	thread_enqueue(s, EVENT_COMMIT, 2);
+}
+
+/* Messages are read elsewhere, by somebody who polls: only the commit's wish advances the number. */
+static void test_event_brings_the_agent_back_as_its_commit_asked(void **state)
+{
+	static const struct {
+		void (*what)(__u32);
+		__u32 flag;
+	} cases[] = {
+		{ thread_block, GHOST_RUN_RTLA_ON_BLOCKED },
+		{ yields, GHOST_RUN_RTLA_ON_YIELD },
+		{ is_preempted, GHOST_RUN_RTLA_ON_PREEMPT },
+		{ is_displaced, GHOST_RUN_RTLA_ON_PREEMPT },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		for (__u32 flags = 0; flags < 8; flags++) {
+			__u32 s, seq;
+
+			setup(NULL);
+			assert_int_equal(queue_default(1, queue_create(1, 64)), 0);
+			s = thread_in(CORE_TASK_CUSTODY);
+			write_txn(s, 2, flags);
+			seq = fake.page[1][2].agent_seq;
+			thread_run(s, 2);
+			cases[i].what(s);
+			assert_int_equal(fake.page[1][2].agent_seq,
+					 seq + !!(flags & cases[i].flag));
+			assert_int_equal(fake.page[1][0].agent_seq, 0);
+			/* It was that run's wish. */
+			if (fake.task[s].state == CORE_TASK_BLOCKED)
+				thread_enqueue(s, EVENT_WAKEUP, 2);
+			seq = fake.page[1][2].agent_seq;
+			write_txn(s, 2, 0);
+			thread_run(s, 2);
+			cases[i].what(s);
+			assert_int_equal(fake.page[1][2].agent_seq, seq);
+		}
+}
+
+/* The fallback has run it since: no commit wants to hear of that. */
+static void test_event_of_the_fallbacks_run_brings_no_agent_back(void **state)
+{
+	__u32 s, seq;
+
+	assert_int_equal(queue_default(1, queue_create(1, 64)), 0);
+	s = thread_in(CORE_TASK_CUSTODY);
+	write_txn(s, 2, GHOST_RUN_RTLA_ON_BLOCKED);
+	thread_run(s, 2);
+	is_preempted(s);
+	fake.enclave[1].state = GHOST_ENCLAVE_LOST;
+	assert_int_equal(thread_enqueue(s, EVENT_RESTORE, 2), EVENT_FALLBACK);
+	fake.enclave[1].state = GHOST_ENCLAVE_ONLINE;
+	thread_run(s, 2);
+	seq = fake.page[1][2].agent_seq;
+	thread_block(s);
+	assert_int_equal(fake.page[1][2].agent_seq, seq);
+}
+
+/* --- told in the table only ---------------------------------------------------------------------------- */
+
+static void test_event_quiet_preemption_is_numbered_and_not_told(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_RUNNING), seq = fake.task[s].seq, cpu = fake.th[s].cpu;
+	__u32 told = fake.page[1][0].agent_seq,
+	      fallbacks = fake.page[1][cpu].nr[GHOST_NR_FALLBACKS];
+
+	thread_stop(s);
+	assert_int_equal(thread_enqueue(s, EVENT_COMMIT_QUIET, cpu), EVENT_CUSTODY);
+	expect_no_msg();
+	assert_int_equal(fake.task[s].seq, seq + 1);
+	assert_int_equal(fake.page[1][0].agent_seq, told);
+	assert_int_equal(fake.page[1][cpu].nr[GHOST_NR_FALLBACKS], fallbacks);
+	assert_status(s, WAITS);
+	assert_int_equal(fake.cpu[cpu].runs, 0);
+}
+
+/* What it does itself is told all the same. */
+static void test_event_yield_in_a_quiet_preemption_is_told(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_RUNNING), cpu = fake.th[s].cpu;
+
+	event_task_yield(s);
+	thread_stop(s);
+	thread_enqueue(s, EVENT_COMMIT_QUIET, cpu);
+	expect_msg(0, GHOST_MSG_TASK_YIELD, s);
+}
+
+/* --- new agents -------------------------------------------------------------------------------------- */
+
+/* Agents of enclave 1 end, and others come. */
+static void new_agents(void)
+{
+	fake.enclave[1].state = GHOST_ENCLAVE_LOST;
+	fake.enclave[1].nr_agents = fake.enclave[1].nr_cpus;
+	assert_int_equal(enclave_agents_online(1), 0);
+}
+
+/* They have read nothing, so nothing can be overtaken: the default is every thread's from the start. */
+static void test_event_new_agents_get_the_threads_in_their_default_queue(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_BLOCKED), t = thread_in(CORE_TASK_BLOCKED), own;
+	int queue = queue_create(1, 64);
+
+	own = fake.task[s].queue;
+	assert_int_equal(queue_default(1, queue), 0);
+	thread_nice(s, 1);
+	expect_msg(own, GHOST_MSG_TASK_PRIORITY_CHANGED, s); /* the old ones read it there */
+	new_agents();
+	thread_nice(s, 2);
+	expect_msg_in(1, queue, GHOST_MSG_TASK_PRIORITY_CHANGED, s);
+	assert_int_equal(fake.status[1][s].queue, queue);
+	thread_enqueue(t, EVENT_WAKEUP, 0);
+	expect_msg_in(1, queue, GHOST_MSG_TASK_WAKEUP, t);
+	expect_no_msg();
+}
+
+static void test_event_new_agents_without_a_default_get_threads_where_they_were(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_BLOCKED), own = fake.task[s].queue;
+
+	new_agents();
+	thread_nice(s, 2);
+	expect_msg(own, GHOST_MSG_TASK_PRIORITY_CHANGED, s);
+}
+
+/* What was chosen for one thread stays so: whoever wants it otherwise says so. */
+static void test_event_new_agents_find_chosen_queues_as_they_were(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_BLOCKED);
+	int queue = queue_create(1, 64), chosen = queue_create(1, 64);
+
+	assert_int_equal(queue_assoc(1, chosen, s, fake.task[s].seq), 0);
+	thread_nice(s, 1);
+	expect_msg_in(1, chosen, GHOST_MSG_TASK_PRIORITY_CHANGED, s);
+	assert_int_equal(queue_default(1, queue), 0);
+	new_agents();
+	thread_nice(s, 2);
+	expect_msg_in(1, chosen, GHOST_MSG_TASK_PRIORITY_CHANGED, s);
+	expect_no_msg();
+}
+
+/* Not even the previous user of its slot, in another enclave, keeps a thread from them. */
+static void test_event_new_agents_get_the_threads_of_slots_used_elsewhere_before(void **state)
+{
+	__u32 s = thread_join(2, 5, ALL_CPUS, 0);
+	int queue = queue_create(1, 64);
+
+	fake.enclave[2].epoch = 6;
+	thread_nice(s, 1);
+	thread_gone(s, 1);
+	drop_msgs();
+	fake.enclave[1].state = GHOST_ENCLAVE_LOST;
+	fake.enclave[1].epoch = 5;
+	assert_int_equal(thread_join(1, 6, ALL_CPUS, 0), s);
+	assert_int_equal(queue_default(1, queue), 0);
+	new_agents();
+	thread_nice(s, 2);
+	expect_msg_in(1, queue, GHOST_MSG_TASK_PRIORITY_CHANGED, s);
+}
+
+/* A default that is set while they decide is for those who come after it. */
+static void test_event_default_set_later_leaves_threads_where_they_are(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_BLOCKED), own = fake.task[s].queue;
+
+	new_agents();
+	thread_nice(s, 1);
+	assert_int_equal(queue_default(1, queue_create(1, 64)), 0);
+	thread_nice(s, 2);
+	assert_int_equal(fake.task[s].queue, own);
+	assert_int_equal(fake.page[1][own].queue.overflow, 0);
+}
+
+/* --- about CPUs ----------------------------------------------------------------------------------------- */
+
+static void cpu_event(__u32 cpu)
+{
+	msg_send_cpu(1, cpu, GHOST_MSG_CPU_TICK, 0, 0);
+}
+
+static void test_event_of_a_cpu_is_told_in_its_queue(void **state)
+{
+	fake.now = 7777;
+	for (__u32 cpu = 0; cpu < 4; cpu++) {
+		fake.page[1][cpu].agent_seq = 10 * cpu;
+		fake.cpu[cpu].seq = 100 + cpu;
+		cpu_event(cpu);
+		assert_int_equal(fake.page[1][cpu].agent_seq, 10 * cpu + 1);
+		assert_true(expect_cpu_msg(1, cpu, GHOST_MSG_CPU_TICK, cpu).time_ns == 7777);
+	}
+	expect_no_msg();
+}
+
+static void test_event_of_a_cpu_without_agents_is_not_told(void **state)
+{
+	fake.enclave[1].state = GHOST_ENCLAVE_LOST;
+	cpu_event(2);
+	expect_no_msg();
+	assert_int_equal(fake.page[1][2].agent_seq, 0);
+}
+
+/* Where a default is set, all news of CPUs are there; whose CPU it is hears of it by its number. */
+static void test_event_of_a_cpu_is_told_in_the_default_queue(void **state)
+{
+	int queue = queue_create(1, 64);
+
+	assert_int_equal(queue_default(1, queue), 0);
+	cpu_event(2);
+	expect_cpu_msg(1, queue, GHOST_MSG_CPU_TICK, 2);
+	expect_no_msg();
+	assert_int_equal(fake.page[1][2].agent_seq, 1);
+}
+
+/* And it is news for those who read that queue: else one that sleeps would never look there. */
+static void test_event_of_a_cpu_is_news_for_those_who_read_it(void **state)
+{
+	struct ghost_ctl ctl = { .len = 1, .cpus = { 3 } };
+	int queue = queue_create(1, 64);
+	__u32 seq;
+
+	assert_int_equal(queue_default(1, queue), 0);
+	assert_int_equal(queue_wake(1, queue, &ctl), 0);
+	seq = fake.page[1][3].agent_seq;
+	cpu_event(2);
+	expect_cpu_msg(1, queue, GHOST_MSG_CPU_TICK, 2);
+	assert_int_equal(fake.page[1][3].agent_seq, seq + 1);
+}
+
 /* --- the border of the tables ------------------------------------------------------------------------ */
 
 static void test_event_about_no_thread_does_nothing(void **state)
@@ -694,6 +1117,7 @@ static void test_event_about_no_thread_does_nothing(void **state)
 		assert_int_equal(event_task_join(slots[i], 1, 5), -1);
 		event_task_bound(slots[i], 0);
 		event_task_yield(slots[i]);
+		event_task_running(slots[i], 0);
 		event_task_blocked(slots[i], 0, 1);
 		event_task_affinity(slots[i]);
 		event_task_priority(slots[i]);
@@ -740,6 +1164,27 @@ int main(void)
 		T(test_event_thread_put_back_wakes_the_idle_cpu_of_its_queue),
 		T(test_event_thread_confined_outside_the_enclave_runs_there),
 		T(test_event_thread_confined_inside_the_enclave_waits_for_that_cpu),
+		T(test_event_thread_that_runs_says_so_in_the_table),
+		T(test_event_running_is_of_committed_threads_only),
+		T(test_event_thread_that_runs_is_told_once_if_its_commit_asked),
+		T(test_event_thread_that_did_not_run_is_not_told_to_be_on_its_cpu),
+		T(test_event_departure_from_a_cpu_says_current),
+		T(test_event_new_thread_says_whose_child_it_is),
+		T(test_event_wakeup_says_by_whom_and_where),
+		T(test_event_number_of_a_cpu_advances_with_comings_and_goings),
+		T(test_event_brings_the_agent_back_as_its_commit_asked),
+		T(test_event_of_the_fallbacks_run_brings_no_agent_back),
+		T(test_event_quiet_preemption_is_numbered_and_not_told),
+		T(test_event_yield_in_a_quiet_preemption_is_told),
+		T(test_event_new_agents_get_the_threads_in_their_default_queue),
+		T(test_event_new_agents_without_a_default_get_threads_where_they_were),
+		T(test_event_new_agents_find_chosen_queues_as_they_were),
+		T(test_event_new_agents_get_the_threads_of_slots_used_elsewhere_before),
+		T(test_event_default_set_later_leaves_threads_where_they_are),
+		T(test_event_of_a_cpu_is_told_in_its_queue),
+		T(test_event_of_a_cpu_without_agents_is_not_told),
+		T(test_event_of_a_cpu_is_told_in_the_default_queue),
+		T(test_event_of_a_cpu_is_news_for_those_who_read_it),
 		T(test_event_about_no_thread_does_nothing),
 	};
 

@@ -26,7 +26,7 @@ static int setup(void **state)
 	machine_reset(GHOST_ENCLAVE_ONLINE);
 	fake.this_cpu = CPU;
 	fake.enclave[1].stall_ns = STALL_NS;
-	assert_int_equal(agent_attach(1, CPU, AGENT, 1), 1);
+	assert_int_equal(agent_attach(1, CPU, AGENT, 1, 0), 1);
 	c->place = CORE_PLACE_PARKED;
 	fake.agent_parked[CPU] = 1;
 	return 0;
@@ -92,7 +92,7 @@ static void test_heartbeat_runs_an_agent_parked_for_long_on_a_busy_cpu(void **st
 	assert_int_equal(sum(fake.preempts), 1);
 	assert_int_equal(sum(fake.kicks), 0);
 	/* Whoever is moved off hears that it was not its slice. */
-	assert_int_equal(cpu_was_kicked(CPU), 1);
+	assert_int_equal(cpu_stop_cause(CPU, 1), EVENT_RESTORE);
 	cpu_dispatch(CPU, NULL);
 	assert_int_equal(fake.agent_runs[CPU], 1);
 }
@@ -166,7 +166,7 @@ static void test_heartbeat_leaves_cpus_alone_that_have_no_agent(void **state)
 
 static void test_heartbeat_of_one_cpu_is_not_that_of_another(void **state)
 {
-	assert_int_equal(agent_attach(2, 4, AGENT + 1, 1), 1);
+	assert_int_equal(agent_attach(2, 4, AGENT + 1, 1, 0), 1);
 	fake.cpu[4].place = CORE_PLACE_PARKED;
 	beats(AGENT_IDLE_BEATS / 2);
 	fake.cpu[4].nr_yields++;
@@ -180,18 +180,93 @@ static void test_heartbeat_of_one_cpu_is_not_that_of_another(void **state)
 /* What is moved off says so in its message. */
 static void test_heartbeat_that_moves_a_member_off_is_told_as_a_kick(void **state)
 {
-	__u32 slot = thread_in(CORE_TASK_LATCHED), cpu = fake.task[slot].queue;
+	__u32 slot = thread_in(CORE_TASK_RUNNING), cpu = fake.task[slot].queue;
 	struct ghost_msg m;
 
-	assert_int_equal(agent_attach(1, cpu, AGENT + 1, 1), 1);
+	assert_int_equal(agent_attach(1, cpu, AGENT + 1, 1, 0), 1);
 	fake.cpu[cpu].place = CORE_PLACE_STANDBY;
 	beats(AGENT_IDLE_BEATS);
 	assert_int_equal(fake.preempts[cpu], 1);
-	thread_enqueue(slot, cpu_was_kicked(cpu) ? EVENT_RESTORE : EVENT_SLICE, cpu);
+	thread_enqueue(slot, cpu_stop_cause(cpu, slot), cpu);
 	m = expect_msg(cpu, GHOST_MSG_TASK_PREEMPT, slot);
 	assert_int_equal(m.reason, GHOST_PREEMPT_KICK);
 	/* The next time it is its slice again. */
-	assert_int_equal(cpu_was_kicked(cpu), 0);
+	assert_int_equal(cpu_stop_cause(cpu, slot), EVENT_SLICE);
+}
+
+/* --- agents that spin ------------------------------------------------------------------ */
+
+/* CPU 2 has an agent that spins there, as it says itself. */
+static void spinner(void)
+{
+	assert_int_equal(agent_attach(1, 2, AGENT + 2, 1, 1), 1);
+	fake.rw[1][2].spins = 1;
+}
+
+static void test_heartbeat_tells_an_agent_that_spins_that_its_cpu_is_wanted(void **state)
+{
+	spinner();
+	beats(3);
+	assert_int_equal(fake.page[1][2].wanted, 0);
+	assert_int_equal(fake.page[1][2].waited, 0);
+	fake.wanted[2] = 1;
+	beats(1);
+	assert_int_equal(fake.page[1][2].wanted, 1);
+	assert_int_equal(fake.page[1][2].waited, 1);
+	beats(2);
+	assert_int_equal(fake.page[1][2].wanted, 3);
+	fake.wanted[2] = 0;
+	beats(1);
+	assert_int_equal(fake.page[1][2].wanted, 3);
+	assert_int_equal(fake.page[1][2].waited, 0);
+	/* It is told by that alone. */
+	assert_nobody_touched();
+}
+
+static void test_heartbeat_tells_nobody_else_that_a_cpu_is_wanted(void **state)
+{
+	spinner();
+	for (__u32 cpu = 0; cpu < FAKE_CPUS; cpu++)
+		fake.wanted[cpu] = 1;
+	/* One that spins on another CPU now, and only has its seat here. */
+	fake.rw[1][2].spins = 0;
+	/* One of our class, whatever it says. */
+	fake.rw[1][CPU].spins = 1;
+	/* Nobody's, another enclave's, and one whose agent is gone. */
+	fake.rw[1][6].spins = fake.rw[2][4].spins = fake.rw[1][3].spins = 1;
+	fake.cpu[3].spins = 1;
+	beats(3);
+	for (__u32 e = 1; e < FAKE_ENCLAVES; e++)
+		for (__u32 cpu = 0; cpu < FAKE_CPUS; cpu++)
+			assert_int_equal(fake.page[e][cpu].wanted, 0);
+}
+
+/* It never waits for its turn: nothing is made to run for it. */
+static void test_heartbeat_leaves_an_agent_that_spins_where_it_is(void **state)
+{
+	assert_int_equal(agent_detach(1, CPU, AGENT), 1);
+	spinner();
+	beats(3 * AGENT_IDLE_BEATS);
+	assert_nobody_touched();
+}
+
+/* --- queues that were removed ------------------------------------------------------------- */
+
+static void test_heartbeat_gives_the_place_of_a_removed_queue_back(void **state)
+{
+	for (size_t i = 0; i <= ARRAY_LEN(offline); i++) {
+		int queue;
+
+		setup(NULL);
+		fake.enclave[1].state = i ? offline[i - 1] : GHOST_ENCLAVE_ONLINE;
+		queue = queue_create(1, FAKE_RING_MADE);
+		assert_true(queue >= FAKE_CPUS);
+		assert_int_equal(queue_destroy(1, queue), 0);
+		beats(QUEUE_GONE_BEATS);
+		assert_int_equal(queue_create(1, 1), -E_NOSPC);
+		beats(1);
+		assert_int_equal(queue_create(1, FAKE_RING_MADE), queue);
+	}
 }
 
 /* --- what a race left behind ---------------------------------------------------------- */
@@ -334,7 +409,7 @@ static void test_heartbeat_takes_a_thread_that_ran_meanwhile_for_no_stall(void *
 static void test_heartbeat_takes_only_waiting_threads_for_a_stall(void **state)
 {
 	static const __u32 states[] = { CORE_TASK_NEW, CORE_TASK_BLOCKED, CORE_TASK_LATCHED,
-					CORE_TASK_FALLBACK };
+					CORE_TASK_RUNNING, CORE_TASK_FALLBACK };
 	__u32 gone;
 
 	for (size_t i = 0; i < ARRAY_LEN(states); i++)
@@ -360,7 +435,7 @@ static void test_heartbeat_takes_a_thread_of_the_next_moment_for_no_stall(void *
 {
 	__u32 slot = thread_in(CORE_TASK_CUSTODY);
 
-	fake.task[slot].custody_ns = fake.now + 1;
+	fake.task[slot].since_ns = fake.now + 1;
 	beats(1);
 	assert_int_equal(fake.enclave[1].state, GHOST_ENCLAVE_ONLINE);
 }
@@ -451,7 +526,7 @@ static void test_heartbeat_finds_a_stall_at_the_end_of_a_large_table(void **stat
 	fake.task[last].state = CORE_TASK_CUSTODY;
 	fake.task[last].tid = 4711;
 	fake.now += STALL_NS + 1;
-	fake.task[last].custody_ns = fake.now - STALL_NS - 1;
+	fake.task[last].since_ns = fake.now - STALL_NS - 1;
 	for (nr = 0; nr < 10 && fake.enclave[1].state == GHOST_ENCLAVE_ONLINE; nr++)
 		beats(1);
 	assert_int_equal(nr, 3);
@@ -479,8 +554,8 @@ static void test_heartbeat_without_a_slot_table_is_harmless(void **state)
 
 static void test_heartbeat_brings_names_up_to_date(void **state)
 {
-	static const __u32 states[] = { CORE_TASK_NEW, CORE_TASK_BLOCKED, CORE_TASK_CUSTODY,
-					CORE_TASK_LATCHED, CORE_TASK_FALLBACK };
+	static const __u32 states[] = { CORE_TASK_NEW,	   CORE_TASK_BLOCKED, CORE_TASK_CUSTODY,
+					CORE_TASK_LATCHED, CORE_TASK_RUNNING, CORE_TASK_FALLBACK };
 	__u32 slots[ARRAY_LEN(states)], gone;
 
 	for (size_t i = 0; i < ARRAY_LEN(states); i++)
@@ -499,7 +574,7 @@ static void test_heartbeat_brings_names_up_to_date(void **state)
 /* With nothing to do it leaves no trace but its own counters. */
 static void test_heartbeat_changes_nothing_where_all_is_well(void **state)
 {
-	thread_in(CORE_TASK_LATCHED);
+	thread_in(CORE_TASK_RUNNING);
 	thread_in(CORE_TASK_BLOCKED);
 	beats(1);
 	before = fake;
@@ -524,6 +599,10 @@ int main(void)
 		T(test_heartbeat_leaves_cpus_alone_that_have_no_agent),
 		T(test_heartbeat_of_one_cpu_is_not_that_of_another),
 		T(test_heartbeat_that_moves_a_member_off_is_told_as_a_kick),
+		T(test_heartbeat_tells_an_agent_that_spins_that_its_cpu_is_wanted),
+		T(test_heartbeat_tells_nobody_else_that_a_cpu_is_wanted),
+		T(test_heartbeat_leaves_an_agent_that_spins_where_it_is),
+		T(test_heartbeat_gives_the_place_of_a_removed_queue_back),
 		T(test_heartbeat_enqueues_anew_what_is_left_in_custody_without_agents),
 		T(test_heartbeat_wakes_every_cpu_for_what_is_left_in_the_fallback),
 		T(test_heartbeat_leaves_what_waits_for_agents_to_them),

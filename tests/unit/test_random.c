@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Random walks through core: threads come, wait, run, sleep, change and go;
- * agents read or do not, commit with right and wrong numbers, die and come
- * back; changes fall into the middle of commits.
+ * agents read or do not, commit with right and wrong numbers, for themselves,
+ * for each other and ahead of time, die and come back; changes fall into the
+ * middle of commits.
  * In: all of core over plain memory; GHOST_SEED, or the time. Out: TAP, and
  * the seed as a comment.
  *
@@ -50,11 +51,16 @@ struct view {
 static struct thread thread[FAKE_SLOTS];
 static struct view view[FAKE_ENCLAVES][FAKE_SLOTS];
 static __u32 overflow_seen[FAKE_CPUS], agent_read[FAKE_CPUS];
-static __u64 want_msgs[FAKE_ENCLAVES], want_txn[FAKE_CPUS][16];
+static __u32 refused_slot[FAKE_CPUS], refused_seq[FAKE_CPUS]; /* the last pick, if it was */
+static __u64 refused_gtid[FAKE_CPUS];
+static __u64 want_msgs[FAKE_ENCLAVES], want_txn[FAKE_CPUS][32];
 static __u32 want_joins, want_fallbacks, nr_live;
 
 /* What the walks came to, for those who read the output. */
 static __u64 nr_steps, nr_overflows, nr_losses, nr_states[GHOST_TXN_NR_STATES];
+static __u64 nr_remote[GHOST_TXN_NR_STATES], nr_picks[GHOST_TXN_NR_STATES];
+
+static __u64 picks_before; /* of earlier walks */
 
 static __u64 seed, rng;
 
@@ -223,6 +229,8 @@ static void preempt(__u32 s)
 
 	if (thread[s].life == WAITS && fake.th[s].place != FAKE_LOCAL)
 		return;
+	if (cause == EVENT_SLICE)
+		cause = cpu_stop_cause(fake.th[s].cpu, s);
 	if (thread[s].life != WAITS && !below(3))
 		event_task_yield(s);
 	fake.th[s].place = FAKE_NOWHERE;
@@ -231,10 +239,28 @@ static void preempt(__u32 s)
 
 /* --- agents ------------------------------------------------------------------------ */
 
+/* A pick was refused. Newer messages of the thread, if there are any, tell more. */
+static void view_refused(__u32 e, __u32 s, __u32 seq, __u64 gtid)
+{
+	struct view *v = &view[e][s];
+
+	if (!v->picked || v->gtid != gtid || v->seq != seq)
+		return;
+	if (ghost_status_flags(fake.status[e][s].word) & GHOST_STATUS_RUNNABLE) {
+		v->runnable = true;
+		v->picked = false;
+	}
+}
+
 static void view_message(__u32 e, const struct ghost_msg *m)
 {
 	struct view *v = &view[e][m->slot];
 	__u64 word = fake.status[e][m->slot].word;
+
+	if (m->type == GHOST_MSG_TASK_LATCH_FAILURE) {
+		view_refused(e, m->slot, m->seq, m->gtid);
+		return;
+	}
 
 	/*
 	 * In order per thread, and per slot as long as it stays in one enclave;
@@ -329,6 +355,9 @@ static void drain(__u32 cpu)
 	nr_overflows += q->overflow - overflow_seen[cpu];
 	overflow_seen[cpu] = q->overflow;
 	view_rebuild(e, cpu);
+	/* It may have been the refusal of a pick, of a thread whose messages are elsewhere. */
+	if (refused_slot[cpu])
+		view_refused(e, refused_slot[cpu], refused_seq[cpu], refused_gtid[cpu]);
 }
 
 /* Enough changes of one thread to fill its queue, which nobody reads. */
@@ -408,7 +437,7 @@ static __u32 commit(__u32 cpu, struct ghost_txn txn)
 	fake.rw[e][cpu].txn = txn;
 	state = txn_commit_local(e, cpu, &fake.cpu[cpu]);
 	fake.this_cpu = was;
-	assert_in_range(state, GHOST_TXN_COMMITTED, GHOST_TXN_NR_STATES - 1);
+	assert_in_range(state, GHOST_TXN_COMMITTED, GHOST_TXN_INVALID);
 	assert_int_equal(fake.rw[e][cpu].txn.state, state);
 	want_txn[cpu][state]++;
 	nr_states[state]++;
@@ -424,8 +453,79 @@ static __u32 commit(__u32 cpu, struct ghost_txn txn)
 	assert_true(fake_mask_has(fake.th[txn.slot].cpus, cpu));
 	assert_int_equal(fake.task[txn.slot].state, CORE_TASK_LATCHED);
 	assert_int_equal(fake.task[txn.slot].queue, cpu);
-	assert_status(txn.slot, GHOST_STATUS_INUSE | GHOST_STATUS_ONCPU);
+	assert_status(txn.slot, GHOST_STATUS_INUSE | GHOST_STATUS_ONCPU | GHOST_STATUS_LATCHED);
 	cpu_idle_take(fake_es(e), cpu);
+	return state;
+}
+
+/* What holds of a thread that was put on @cpu's queue, as long as nothing else has happened. */
+static void assert_moved(__u32 e, __u32 cpu, const struct ghost_txn *txn)
+{
+	assert_int_equal(txn->task_seq, fake.task[txn->slot].seq);
+	assert_int_equal(thread[txn->slot].enclave, e);
+	assert_int_equal(fake.th[txn->slot].place, FAKE_LOCAL);
+	assert_int_equal(fake.th[txn->slot].cpu, cpu);
+	assert_true(fake_mask_has(fake.th[txn->slot].cpus, cpu));
+	assert_int_equal(fake.task[txn->slot].state, CORE_TASK_LATCHED);
+	assert_int_equal(fake.cpu[cpu].runs, txn->slot);
+	assert_status(txn->slot, GHOST_STATUS_INUSE | GHOST_STATUS_ONCPU | GHOST_STATUS_LATCHED);
+	cpu_idle_take(fake_es(e), cpu);
+}
+
+/* An agent elsewhere commits for @cpu. @fast: it may have run and gone before that is done. */
+static __u32 commit_remote(__u32 cpu, struct ghost_txn txn, bool fast)
+{
+	__u32 e = fake.cpu[cpu].enclave, state, seq = fake.page[e][cpu].agent_seq, queue;
+	struct port_custody custody;
+	int done;
+
+	queue = txn.slot < FAKE_SLOTS ? fake.task[txn.slot].queue : 0;
+	txn.state = GHOST_TXN_READY;
+	txn.agent_seq = below(2);
+	fake.rw[e][cpu].txn = txn;
+	port_custody_open(&custody, e);
+	done = txn_commit_remote(e, cpu, &custody);
+	port_custody_close(&custody);
+	state = fake.rw[e][cpu].txn.state;
+	assert_in_range(state, GHOST_TXN_COMMITTED, GHOST_TXN_CPU_UNAVAIL);
+	assert_int_equal(done, state == GHOST_TXN_COMMITTED || state == GHOST_TXN_YIELDED);
+	assert_int_not_equal(state, GHOST_TXN_AGENT_STALE);
+	want_txn[cpu][state]++;
+	nr_remote[state]++;
+	if (state == GHOST_TXN_COMMITTED && !fast) {
+		assert_moved(e, cpu, &txn);
+		assert_int_equal(fake.task[txn.slot].queue, queue); /* it stays whose it was */
+		assert_true(fake.page[e][cpu].agent_seq != seq);
+	}
+	return state;
+}
+
+/* Written ahead for @cpu, and taken when it looks for work. */
+static __u32 commit_pick(__u32 cpu, struct ghost_txn txn)
+{
+	__u32 e = fake.cpu[cpu].enclave, was = fake.this_cpu, state;
+
+	fake.this_cpu = cpu;
+	txn.state = GHOST_TXN_READY;
+	fake.rw[e][cpu].pick = txn;
+	state = txn_commit_pick(e, cpu);
+	fake.this_cpu = was;
+	assert_int_equal(fake.rw[e][cpu].pick.state, state);
+	assert_in_range(state, GHOST_TXN_COMMITTED, GHOST_TXN_INVALID);
+	want_txn[cpu][state]++;
+	nr_picks[state]++;
+	refused_slot[cpu] = 0;
+	if (state == GHOST_TXN_COMMITTED) {
+		assert_moved(e, cpu, &txn);
+		assert_int_equal(fake.task[txn.slot].queue, cpu);
+	} else if (txn.slot && txn.slot < FAKE_SLOTS && thread[txn.slot].enclave == e &&
+		   thread[txn.slot].life != ABSENT && online(e)) {
+		want_msgs[e]++;
+		refused_slot[cpu] = txn.slot;
+		refused_seq[cpu] = fake.task[txn.slot].seq;
+		refused_gtid[cpu] = fake.task[txn.slot].gtid;
+	}
+	assert_int_equal(msgs_of(e), want_msgs[e]);
 	return state;
 }
 
@@ -435,7 +535,7 @@ static struct ghost_txn txn_for(__u32 cpu, __u32 s)
 
 	return (struct ghost_txn){
 		.slot = s,
-		.task_seq = s ? view[e][s].seq : 0,
+		.task_seq = s && s < FAKE_SLOTS ? view[e][s].seq : 0,
 		.agent_seq = agent_read[cpu],
 		.slice_ns = 1 + below(1000),
 		.ping_cpu = below(3) ? GHOST_CPU_NONE : below(FAKE_CPUS + 2),
@@ -467,7 +567,7 @@ static void commit_wrong(__u32 cpu)
 		if (below(2))
 			txn.slice_ns = 0;
 		else
-			txn.flags = 1u << below(32);
+			txn.flags = 1u << (23 + below(9));
 		break;
 	case 5: /* the numbers are right, but it does not wait */
 		txn.slot = any(1 << ASLEEP | 1 << NEW_RUNS | 1 << RUNS) ?: FAKE_SLOTS;
@@ -536,13 +636,23 @@ static void hook_other(void)
 		change(s);
 }
 
+/* The CPU is faster than the one who commits for it. */
+static void hook_run(void)
+{
+	run(victim);
+	if (below(2))
+		block(victim);
+}
+
 static void set_hook(__u32 s, __u32 cpu)
 {
 	static void (*const hooks[])(void) = { hook_change, hook_change_half, hook_reenter,
 					       hook_gone,   hook_other,	      hook_rival };
 	/* A rival could take the claim of the one that gives up: test_txn.c has that case. */
 	static void (*const after_half[])(void) = { hook_put_back, hook_gone, hook_other };
-	__u32 point = below(FAKE_NR_POINTS);
+	static const enum fake_point points[] = { FAKE_AT_OPEN, FAKE_AT_ALLOWED, FAKE_AT_MOVE,
+						  FAKE_AT_UNDO, FAKE_AT_SEQ };
+	__u32 point = points[below(ARRAY_LEN(points))];
 
 	victim = s;
 	rival_cpu = cpu_of(fake.cpu[cpu].enclave);
@@ -592,6 +702,51 @@ static __u32 commit_right(__u32 cpu, __u32 s, bool disturbed)
 	return state;
 }
 
+/* The same for another CPU, or ahead of time. */
+static void commit_otherwise(__u32 cpu, __u32 s, bool remote)
+{
+	static void (*const hooks[])(void) = { hook_change, hook_change_half, hook_reenter,
+					       hook_gone, hook_rival };
+	__u32 e = fake.cpu[cpu].enclave, state, seq;
+	struct view *v = &view[e][s];
+	struct ghost_txn txn = txn_for(cpu, s);
+	bool good = txn.task_seq == fake.task[s].seq && fake.th[s].place == FAKE_CUSTODY &&
+		    thread[s].enclave == e && fake_mask_has(fake.th[s].cpus, cpu) &&
+		    !(remote && fake.cpu[cpu].taken);
+	bool disturbed = good && remote && !below(3), fast = false;
+
+	half_open = false;
+	victim = s;
+	rival_cpu = cpu_of(e);
+	if (disturbed) {
+		fast = !below(3);
+		if (fast)
+			fake.hook[FAKE_AT_MOVED] = hook_run;
+		else
+			fake.hook[FAKE_AT_ALLOWED + below(2)] =
+				hooks[below(ARRAY_LEN(hooks) - (rival_cpu == cpu))];
+	}
+	v->runnable = false;
+	v->picked = true;
+	seq = v->seq;
+	state = remote ? commit_remote(cpu, txn, fast) : commit_pick(cpu, txn);
+	memset(fake.hook, 0, sizeof(fake.hook));
+	if (half_open) {
+		half_open = false;
+		enqueue(s, EVENT_RESTORE, ghost_status_flags(word_of(s)) & GHOST_STATUS_RUNNABLE);
+	}
+	if (!disturbed)
+		assert_int_equal(state == GHOST_TXN_COMMITTED, good);
+	/* Of a pick's refusal a message tells. */
+	if (remote &&
+	    (state == GHOST_TXN_NOT_ALLOWED || state == GHOST_TXN_AGAIN ||
+	     state == GHOST_TXN_CPU_UNAVAIL) &&
+	    v->picked && v->seq == seq) {
+		v->runnable = true;
+		v->picked = false;
+	}
+}
+
 static void decide(__u32 cpu)
 {
 	__u32 e = fake.cpu[cpu].enclave, start = below(FAKE_SLOTS);
@@ -608,11 +763,24 @@ static void decide(__u32 cpu)
 		__u32 s = (start + i) % FAKE_SLOTS;
 
 		if (view[e][s].runnable) {
-			commit_right(cpu, s, !below(3));
+			switch (below(3)) {
+			case 0:
+				commit_otherwise(cpu, s, true);
+				break;
+			case 1:
+				commit_otherwise(cpu, s, false);
+				break;
+			default:
+				commit_right(cpu, s, !below(3));
+			}
 			return;
 		}
 	}
-	commit(cpu, txn_for(cpu, 0));
+	if (below(4))
+		commit(cpu, txn_for(cpu, 0));
+	else
+		commit_remote(cpu, txn_for(cpu, below(2) ? GHOST_SLOT_NONE : GHOST_SLOT_IDLE),
+			      true);
 }
 
 /* --- the walk -------------------------------------------------------------------------- */
@@ -723,15 +891,15 @@ static void check_thread(__u32 s)
 		assert_true(v->gtid == fake.task[s].gtid);
 	} else if (th->life == WAITS && place == FAKE_LOCAL) {
 		state = CORE_TASK_LATCHED;
-		flags |= GHOST_STATUS_ONCPU;
+		flags |= GHOST_STATUS_ONCPU | GHOST_STATUS_LATCHED;
 	} else if (th->life == WAITS) {
 		assert_int_equal(place, outside(s) ? FAKE_GLOBAL : FAKE_FALLBACK);
 		state = CORE_TASK_FALLBACK;
 		flags |= GHOST_STATUS_FALLBACK;
 	} else if (th->life == RUNS) {
 		state = fake.task[s].state; /* committed, or by the fallback */
-		assert_in_range(state, CORE_TASK_LATCHED, CORE_TASK_FALLBACK);
-		flags |= state == CORE_TASK_LATCHED ? GHOST_STATUS_ONCPU : GHOST_STATUS_FALLBACK;
+		assert_in_range(state, CORE_TASK_RUNNING, CORE_TASK_FALLBACK);
+		flags |= state == CORE_TASK_RUNNING ? GHOST_STATUS_ONCPU : GHOST_STATUS_FALLBACK;
 	} else if (online(th->enclave)) {
 		assert_false(v->runnable);
 	}
@@ -747,7 +915,7 @@ static void check_thread(__u32 s)
 
 static void check_counters(void)
 {
-	__u32 joins = 0, fallbacks = 0, tasks = 0, e, cpu;
+	__u32 joins = 0, fallbacks = 0, tasks = 0, picks = 0, e, cpu;
 
 	for (e = 1; e < FAKE_ENCLAVES; e++) {
 		tasks += fake_es(e)->nr_tasks;
@@ -768,7 +936,9 @@ static void check_counters(void)
 		e = fake.cpu[cpu].enclave;
 		assert_memory_equal(fake.page[e][cpu].nr_txn, want_txn[cpu], sizeof(want_txn[0]));
 		assert_int_equal(fake.page[e][cpu].nr[GHOST_NR_KICKS], fake.kicks[cpu]);
+		picks += fake.page[e][cpu].nr[GHOST_NR_PICKS];
 	}
+	assert_int_equal(picks, nr_picks[GHOST_TXN_COMMITTED] - picks_before);
 }
 
 /* The last half of each change is made, each queue is read. */
@@ -804,9 +974,13 @@ static int setup(void **state)
 	memset(view, 0, sizeof(view));
 	memset(overflow_seen, 0, sizeof(overflow_seen));
 	memset(agent_read, 0, sizeof(agent_read));
+	memset(refused_slot, 0, sizeof(refused_slot));
+	for (__u32 cpu = 0; cpu < 6; cpu++)
+		assert_int_equal(agent_attach(fake.cpu[cpu].enclave, cpu, 500 + cpu, 1, 0), 1);
 	memset(want_msgs, 0, sizeof(want_msgs));
 	memset(want_txn, 0, sizeof(want_txn));
 	want_joins = want_fallbacks = nr_live = 0;
+	picks_before = nr_picks[GHOST_TXN_COMMITTED];
 	victim = 0;
 	return 0;
 }
@@ -834,30 +1008,48 @@ static void test_random_walks_lose_no_thread_and_break_no_promise(void **state)
 	}
 }
 
-static int teardown(void **state)
+static void print_states(const char *what, const __u64 *nr)
 {
 	static const char *const names[GHOST_TXN_NR_STATES] = {
-		"free",	       "ready",	      "committed", "yielded",
-		"agent stale", "task stale",  "not found", "not runnable",
-		"on cpu",      "not allowed", "again",	   "invalid"
+		"free",	      "ready",	   "committed",	   "yielded", "agent stale",
+		"task stale", "not found", "not runnable", "on cpu",  "not allowed",
+		"again",      "invalid",   "cpu unavail",
 	};
 
-	printf("# %llu steps, %llu overflows, agents lost %llu times; commits:",
+	printf("# %s:", what);
+	for (__u32 i = GHOST_TXN_COMMITTED; i <= GHOST_TXN_CPU_UNAVAIL; i++)
+		printf(" %llu %s%s", (unsigned long long)nr[i], names[i],
+		       i < GHOST_TXN_CPU_UNAVAIL ? "," : "\n");
+}
+
+static int teardown(void **state)
+{
+	printf("# %llu steps, %llu overflows, agents lost %llu times\n",
 	       (unsigned long long)nr_steps, (unsigned long long)nr_overflows,
 	       (unsigned long long)nr_losses);
-	for (__u32 i = GHOST_TXN_COMMITTED; i < GHOST_TXN_NR_STATES; i++)
-		printf(" %llu %s%s", (unsigned long long)nr_states[i], names[i],
-		       i + 1 < GHOST_TXN_NR_STATES ? "," : "\n");
+	print_states("commits", nr_states);
+	print_states("for others", nr_remote);
+	print_states("picks", nr_picks);
 	return 0;
 }
 
 /* A walk that meets nothing proves nothing. */
 static void test_random_walks_have_met_every_outcome(void **state)
 {
+	static const __u32 remote[] = { GHOST_TXN_COMMITTED,  GHOST_TXN_YIELDED,
+					GHOST_TXN_TASK_STALE, GHOST_TXN_NOT_ALLOWED,
+					GHOST_TXN_AGAIN,      GHOST_TXN_CPU_UNAVAIL };
+	static const __u32 picks[] = { GHOST_TXN_COMMITTED, GHOST_TXN_TASK_STALE,
+				       GHOST_TXN_NOT_ALLOWED };
+
 	assert_true(nr_overflows > 0);
 	assert_true(nr_losses > 0);
-	for (__u32 i = GHOST_TXN_COMMITTED; i < GHOST_TXN_NR_STATES; i++)
+	for (__u32 i = GHOST_TXN_COMMITTED; i <= GHOST_TXN_INVALID; i++)
 		assert_true(nr_states[i] > 0);
+	for (size_t i = 0; i < ARRAY_LEN(remote); i++)
+		assert_true(nr_remote[remote[i]] > 0);
+	for (size_t i = 0; i < ARRAY_LEN(picks); i++)
+		assert_true(nr_picks[picks[i]] > 0);
 }
 
 int main(void)

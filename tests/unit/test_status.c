@@ -2,7 +2,7 @@
 /*
  * Reading the status table while it changes: number, flags and owner of a
  * slot belong together.
- * In: the reader inside libghost/agent.c, with a hook at each of its loads. Out: TAP.
+ * In: the reader inside libghost/inbox.c, with a hook at each of its loads. Out: TAP.
  */
 #include "tests/check.h"
 
@@ -13,7 +13,7 @@ static void before_load(void);
 #undef ghost_load_acquire
 #define ghost_load_acquire(p) (before_load(), __atomic_load_n(p, __ATOMIC_ACQUIRE))
 
-#include "libghost/agent.c"
+#include "libghost/inbox.c"
 
 #define LOADS 4 /* at which the kernel side may have gone on; later ones see its end */
 

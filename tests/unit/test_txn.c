@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Commits: each refusal with its exact state, and events in the middle.
+ * Commits by the CPU itself, and picks written ahead for it: each refusal with
+ * its exact state, and events in the middle. Those for other CPUs are in
+ * test_txn_remote.c, groups in test_txn_group.c.
  * In: core/txn.h over plain memory. Out: TAP.
  */
 #include "tests/unit/event_fake.h"
@@ -41,13 +43,13 @@ static __u32 commit(void)
 	__u64 before = 0, after = 0;
 	__u32 moves = fake.nr_moves, state;
 
-	for (int i = 0; i < 16; i++)
+	for (int i = 0; i < 32; i++)
 		before += page->nr_txn[i];
 	state = txn_commit_local(1, CPU, &fake.cpu[CPU]);
-	for (int i = 0; i < 16; i++)
+	for (int i = 0; i < 32; i++)
 		after += page->nr_txn[i];
 	/* Whatever comes out: one final state, said, stored and counted once. */
-	assert_in_range(state, GHOST_TXN_COMMITTED, GHOST_TXN_NR_STATES - 1);
+	assert_in_range(state, GHOST_TXN_COMMITTED, GHOST_TXN_INVALID);
 	assert_int_equal(txn->state, state);
 	assert_int_equal(after, before + 1);
 	assert_int_equal(fake.nr_open, 0);
@@ -82,8 +84,9 @@ static void test_txn_good_one_moves_the_thread_here(void **state)
 	assert_int_equal(fake.task[s].queue, CPU);
 	assert_int_equal(fake.status[1][s].queue, CPU);
 	assert_int_equal(fake.status[1][s].cpu, CPU);
-	assert_status(s, GHOST_STATUS_INUSE | GHOST_STATUS_ONCPU);
+	assert_status(s, GHOST_STATUS_INUSE | GHOST_STATUS_ONCPU | GHOST_STATUS_LATCHED);
 	assert_int_equal(fake.cpu[CPU].agent_seen, 40);
+	assert_int_equal(page->agent_seq, 40);
 	expect_no_msg();
 	/* From here on this agent hears of it. */
 	thread_run(s, CPU);
@@ -124,7 +127,7 @@ static void test_txn_numbers_may_wrap(void **state)
 /* Only READY is looked at; whatever else stands there stays as it is. */
 static void test_txn_that_is_not_ready_is_left_alone(void **state)
 {
-	static const __u32 states[] = { 0, 2, 3, 4, 11, 12, 255, ~0u };
+	static const __u32 states[] = { 0, 2, 3, 4, 11, 12, 17, 18, 19, 20, 255, ~0u };
 
 	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
 		fill(s);
@@ -133,14 +136,18 @@ static void test_txn_that_is_not_ready_is_left_alone(void **state)
 		assert_int_equal(txn->state, states[i]);
 		assert_untouched();
 	}
-	for (int i = 0; i < 16; i++)
+	for (int i = 0; i < 32; i++)
 		assert_int_equal(page->nr_txn[i], 0);
 }
 
 static void test_txn_without_memory_is_none(void **state)
 {
-	assert_int_equal(txn_commit_local(1, FAKE_CPUS, &fake.cpu[CPU]), GHOST_TXN_FREE);
+	fill(s);
+	assert_int_equal(txn_commit_local(1, FAKE_QUEUES, &fake.cpu[CPU]), GHOST_TXN_FREE);
 	assert_int_equal(txn_commit_local(0, CPU, &fake.cpu[CPU]), GHOST_TXN_FREE);
+	assert_int_equal(txn_commit_pick(1, FAKE_QUEUES), GHOST_TXN_FREE);
+	assert_int_equal(txn_commit_pick(0, CPU), GHOST_TXN_FREE);
+	assert_untouched();
 }
 
 /* --- refused ---------------------------------------------------------------------- */
@@ -250,7 +257,7 @@ static void test_txn_thread_that_is_committed_or_runs_is_on_cpu(void **state)
 	thread_run(s, CPU);
 	fill(s);
 	assert_int_equal(commit(), GHOST_TXN_ON_CPU);
-	assert_int_equal(fake.task[s].state, CORE_TASK_LATCHED);
+	assert_int_equal(fake.task[s].state, CORE_TASK_RUNNING);
 	s = thread_in(CORE_TASK_FALLBACK);
 	fill(s);
 	assert_int_equal(commit(), GHOST_TXN_ON_CPU);
@@ -294,19 +301,30 @@ static void test_txn_invalid_fields_are_refused(void **state)
 	assert_int_equal(commit(), GHOST_TXN_INVALID);
 	assert_untouched();
 	for (int bit = 0; bit < 32; bit++) {
+		if (1u << bit & GHOST_TXN_FLAGS)
+			continue;
 		fill(s);
 		txn->flags = 1u << bit;
 		assert_int_equal(commit(), GHOST_TXN_INVALID);
 		assert_untouched();
+		txn->flags |= GHOST_TXN_FLAGS;
+		txn->state = GHOST_TXN_READY;
+		assert_int_equal(commit(), GHOST_TXN_INVALID);
+		fill(0); /* also where there is nothing to run */
+		txn->flags = 1u << bit;
+		assert_int_equal(commit(), GHOST_TXN_INVALID);
 	}
-	fill(0); /* also where there is nothing to run */
-	txn->flags = 1;
+	fill(0);
+	txn->slice_ns = 0;
 	assert_int_equal(commit(), GHOST_TXN_INVALID);
+	fill(GHOST_SLOT_AGENT); /* the agent of this CPU is awake */
+	assert_int_equal(commit(), GHOST_TXN_INVALID);
+	assert_untouched();
 }
 
 static void test_txn_slot_out_of_range_is_invalid(void **state)
 {
-	static const __u32 slots[] = { FAKE_SLOTS, FAKE_SLOTS + 1, 1u << 20, 1u << 31, ~0u };
+	static const __u32 slots[] = { FAKE_SLOTS, FAKE_SLOTS + 1, 1u << 20, 1u << 31, ~0u - 2 };
 
 	for (size_t i = 0; i < ARRAY_LEN(slots); i++) {
 		fill(slots[i]);
@@ -328,7 +346,7 @@ static void test_txn_every_combination_of_fields_ends_in_one_state(void **state)
 		int k = i, moved;
 		__u32 slot = slots[k % 5], td = deltas[k / 5 % 3], ad = deltas[k / 15 % 3];
 		__u64 slice = slices[k / 45 % 3];
-		__u32 flags = k / 135 % 2;
+		__u32 flags = k / 135 % 2 ? 0x8 : 0; /* one that nobody knows */
 
 		setup(NULL);
 		fill(slot);
@@ -397,7 +415,9 @@ static void assert_word_true(void)
 		[CORE_TASK_NEW] = GHOST_STATUS_INUSE | GHOST_STATUS_NEW,
 		[CORE_TASK_BLOCKED] = GHOST_STATUS_INUSE,
 		[CORE_TASK_CUSTODY] = GHOST_STATUS_INUSE | GHOST_STATUS_RUNNABLE,
-		[CORE_TASK_LATCHED] = GHOST_STATUS_INUSE | GHOST_STATUS_ONCPU,
+		[CORE_TASK_LATCHED] = GHOST_STATUS_INUSE | GHOST_STATUS_ONCPU |
+				      GHOST_STATUS_LATCHED,
+		[CORE_TASK_RUNNING] = GHOST_STATUS_INUSE | GHOST_STATUS_ONCPU,
 		[CORE_TASK_FALLBACK] = GHOST_STATUS_INUSE | GHOST_STATUS_FALLBACK,
 	};
 
@@ -691,6 +711,341 @@ static void test_txn_fields_changed_during_the_commit_are_not_read_again(void **
 	assert_int_equal(commit(), GHOST_TXN_INVALID);
 }
 
+/* --- flags ---------------------------------------------------------------------------------- */
+
+/* Contradictions are the same for all; what is about other CPUs means nothing here and is allowed. */
+static void test_txn_contradicting_flags_are_invalid(void **state)
+{
+	static const struct {
+		__u32 slot, flags; /* slot 1: the thread */
+	} wrong[] = {
+		{ 1, GHOST_RUN_NEED_CPU_NOT_IDLE },
+		{ GHOST_SLOT_NONE, GHOST_RUN_NEED_CPU_NOT_IDLE },
+		{ GHOST_SLOT_IDLE, GHOST_RUN_RTLA_ON_IDLE },
+		{ 1, GHOST_COMMIT_ELIDE_AGENT_SEQ | GHOST_COMMIT_AGENT_SEQ_ON_FAILURE },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		fill(wrong[i].slot == 1 ? s : wrong[i].slot);
+		txn->flags = wrong[i].flags;
+		assert_int_equal(commit(), GHOST_TXN_INVALID);
+		assert_untouched();
+	}
+	for (int bit = 0; bit < 32; bit++) {
+		if (!(1u << bit & GHOST_TXN_FLAGS) || 1u << bit == GHOST_RUN_NEED_CPU_NOT_IDLE)
+			continue;
+		setup(NULL);
+		fill(s);
+		txn->flags = 1u << bit;
+		assert_int_equal(commit(), GHOST_TXN_COMMITTED);
+		assert_int_equal(fake.task[s].run, 1u << bit);
+		/* The number of a CPU's own agent is its own affair. */
+		assert_int_equal(page->agent_seq, 40);
+	}
+}
+
+static void test_txn_of_a_cpu_that_is_to_idle_gives_it_up(void **state)
+{
+	fill(GHOST_SLOT_IDLE);
+	txn->flags = GHOST_RUN_NEED_CPU_NOT_IDLE;
+	assert_int_equal(commit(), GHOST_TXN_YIELDED);
+	assert_int_equal(fake.cpu[CPU].not_idle, 1);
+	assert_int_equal(fake.cpu[CPU].agent_seen, 40);
+	/* The next decision is a new one. */
+	fill(GHOST_SLOT_NONE);
+	txn->flags = GHOST_RUN_RTLA_ON_IDLE;
+	assert_int_equal(commit(), GHOST_TXN_YIELDED);
+	assert_int_equal(fake.cpu[CPU].not_idle, 0);
+	assert_int_equal(fake.cpu[CPU].rtla_idle, 1);
+	/* Unless it is refused. */
+	fill(s);
+	txn->task_seq--;
+	assert_int_equal(commit(), GHOST_TXN_TASK_STALE);
+	assert_int_equal(fake.cpu[CPU].rtla_idle, 1);
+}
+
+static void test_txn_says_when_it_was_carried_out_and_as_what(void **state)
+{
+	__u32 seq = fake.cpu[CPU].seq;
+
+	fake.now = 4711;
+	fill(s);
+	txn->owner = 5;
+	assert_int_equal(commit(), GHOST_TXN_COMMITTED);
+	assert_true(txn->commit_ns == 4711);
+	assert_int_equal(txn->cpu_seq, seq + 1);
+	assert_int_equal(fake.cpu[CPU].seq, seq + 1);
+	assert_int_equal(txn->owner, 5); /* of groups only */
+}
+
+/* --- picks ------------------------------------------------------------------------------------ */
+
+static struct ghost_txn *const pick = &fake.rw[1][CPU].pick;
+
+static void fill_pick(__u32 slot)
+{
+	*pick = txn_good(slot, CPU);
+	pick->slice_ns = 5000;
+	pick->agent_seq = 12345; /* nobody asks for it */
+	pick->ping_cpu = 2;	 /* nor for this */
+}
+
+static __u32 take_pick(void)
+{
+	__u32 picks = page->nr[GHOST_NR_PICKS], pinged = fake.page[1][2].agent_seq, state, nr;
+
+	nr = pick->state == GHOST_TXN_READY;
+	state = txn_commit_pick(1, CPU);
+	assert_int_equal(fake.nr_open, 0);
+	assert_int_equal(fake.page[1][2].agent_seq, pinged);
+	assert_int_equal(page->nr[GHOST_NR_PICKS], picks + (state == GHOST_TXN_COMMITTED));
+	if (nr) {
+		assert_in_range(state, GHOST_TXN_COMMITTED, GHOST_TXN_INVALID);
+		assert_int_not_equal(state, GHOST_TXN_YIELDED);
+		assert_int_equal(pick->state, state);
+		assert_true(pick->commit_ns == fake.now);
+		assert_int_equal(pick->cpu_seq, fake.cpu[CPU].seq);
+	}
+	return state;
+}
+
+/* The refusal is told where nobody could see the pick's state; it is no event of the thread. */
+static void expect_latch_failure(__u32 slot, __u32 reason)
+{
+	struct ghost_msg m = expect_msg(CPU, GHOST_MSG_TASK_LATCH_FAILURE, slot);
+
+	assert_int_equal(m.reason, reason);
+	assert_int_equal(m.cpu, CPU);
+	assert_int_equal(m.cpu_seq, fake.cpu[CPU].seq);
+	expect_no_msg();
+}
+
+static void test_txn_pick_moves_the_thread_here(void **state)
+{
+	__u32 seq = fake.task[s].seq;
+
+	fill_pick(s);
+	assert_int_equal(take_pick(), GHOST_TXN_COMMITTED);
+	assert_int_equal(fake.th[s].place, FAKE_LOCAL);
+	assert_int_equal(fake.th[s].cpu, CPU);
+	assert_int_equal(fake.th[s].how, PORT_MOVE_HERE);
+	assert_int_equal(fake.th[s].slice_ns, 5000);
+	assert_int_equal(fake.task[s].state, CORE_TASK_LATCHED);
+	assert_int_equal(fake.task[s].seq, seq);
+	assert_int_equal(fake.task[s].queue, CPU); /* as after its own commit */
+	assert_int_equal(fake.status[1][s].queue, CPU);
+	assert_int_equal(fake.status[1][s].cpu, CPU);
+	assert_status(s, GHOST_STATUS_INUSE | GHOST_STATUS_ONCPU | GHOST_STATUS_LATCHED);
+	assert_int_equal(fake.cpu[CPU].runs, s);
+	assert_true(page->nr_txn[GHOST_TXN_COMMITTED] == 1);
+	/* The agent has seen nothing by it, nor has it got anything to see. */
+	assert_int_equal(fake.cpu[CPU].agent_seen, 0);
+	assert_int_equal(page->agent_seq, 40);
+	expect_no_msg();
+	/* The other slot is another matter. */
+	assert_int_equal(txn->state, GHOST_TXN_FREE);
+}
+
+static void test_txn_pick_is_taken_once_and_only_if_it_is_ready(void **state)
+{
+	static const __u32 states[] = { GHOST_TXN_FREE,
+					GHOST_TXN_COMMITTED,
+					GHOST_TXN_AGAIN,
+					GHOST_TXN_ABORTED,
+					GHOST_TXN_TAKEN,
+					GHOST_TXN_NR_STATES,
+					~0u };
+
+	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+		fill_pick(s);
+		pick->state = states[i];
+		assert_int_equal(take_pick(), GHOST_TXN_FREE);
+		assert_int_equal(pick->state, states[i]);
+		assert_untouched();
+		expect_no_msg();
+	}
+	fill_pick(s);
+	assert_int_equal(take_pick(), GHOST_TXN_COMMITTED);
+	assert_int_equal(take_pick(), GHOST_TXN_FREE);
+	assert_int_equal(fake.nr_moves, 1);
+	assert_int_equal(pick->state, GHOST_TXN_COMMITTED);
+}
+
+/* Withdrawn between the look and the taking: it is one or the other. */
+static void withdraw(void)
+{
+	fake.step = NULL;
+	pick->state = GHOST_TXN_ABORTED;
+}
+
+static void test_txn_pick_that_is_withdrawn_in_between_is_not_taken(void **state)
+{
+	fill_pick(s);
+	fake.step = withdraw;
+	assert_int_equal(txn_commit_pick(1, CPU), GHOST_TXN_FREE);
+	assert_int_equal(pick->state, GHOST_TXN_ABORTED);
+	assert_untouched();
+	expect_no_msg();
+}
+
+/* Make the pick one that comes to @state. */
+static void spoil_pick(__u32 state)
+{
+	switch (state) {
+	case GHOST_TXN_TASK_STALE:
+		pick->task_seq--;
+		break;
+	case GHOST_TXN_NOT_RUNNABLE:
+		fake.task[s].state = CORE_TASK_BLOCKED;
+		break;
+	case GHOST_TXN_ON_CPU:
+		fake.task[s].state = CORE_TASK_RUNNING;
+		break;
+	case GHOST_TXN_NOT_ALLOWED:
+		fake.th[s].cpus[0] = 1;
+		break;
+	case GHOST_TXN_AGAIN:
+		fake.th[s].place = FAKE_NOWHERE;
+		break;
+	case GHOST_TXN_INVALID:
+		pick->slice_ns = 0;
+		break;
+	}
+}
+
+static void test_txn_pick_that_is_refused_is_told(void **state)
+{
+	static const __u32 states[] = { GHOST_TXN_TASK_STALE, GHOST_TXN_NOT_RUNNABLE,
+					GHOST_TXN_ON_CPU,     GHOST_TXN_NOT_ALLOWED,
+					GHOST_TXN_AGAIN,      GHOST_TXN_INVALID };
+
+	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+		__u32 seq;
+
+		setup(NULL);
+		seq = fake.task[s].seq;
+		fill_pick(s);
+		spoil_pick(states[i]);
+		assert_int_equal(take_pick(), states[i]);
+		assert_true(page->nr_txn[states[i]] == 1);
+		assert_int_equal(fake.nr_moves, 0);
+		assert_int_equal(fake.task[s].seq, seq);
+		assert_int_equal(fake.cpu[CPU].runs, 0);
+		assert_int_equal(page->agent_seq, 41);
+		expect_latch_failure(s, states[i]);
+	}
+}
+
+static void test_txn_pick_of_what_is_no_thread_is_invalid(void **state)
+{
+	static const __u32 slots[] = { GHOST_SLOT_NONE, GHOST_SLOT_IDLE, GHOST_SLOT_AGENT,
+				       FAKE_SLOTS, 1u << 31 };
+
+	for (size_t i = 0; i < ARRAY_LEN(slots); i++) {
+		fill_pick(slots[i]);
+		assert_int_equal(take_pick(), GHOST_TXN_INVALID);
+		expect_no_msg(); /* about whom? */
+	}
+	for (int bit = 0; bit < 32; bit++) {
+		if (1u << bit & GHOST_TXN_FLAGS & ~GHOST_RUN_NEED_CPU_NOT_IDLE)
+			continue;
+		fill_pick(s);
+		pick->flags = 1u << bit;
+		assert_int_equal(take_pick(), GHOST_TXN_INVALID);
+		expect_latch_failure(s, GHOST_TXN_INVALID);
+	}
+	assert_untouched();
+}
+
+/* Nothing is told of threads that are somebody else's, or nobody. */
+static void test_txn_pick_of_another_enclaves_thread_is_not_found_and_not_told(void **state)
+{
+	__u32 theirs = thread_join(2, 900, ALL_CPUS, 1);
+
+	thread_enqueue(theirs, EVENT_WAKEUP, 4);
+	drop_msgs();
+	fill_pick(theirs);
+	assert_int_equal(take_pick(), GHOST_TXN_NOT_FOUND);
+	fill_pick(FAKE_SLOTS - 1);
+	assert_int_equal(take_pick(), GHOST_TXN_NOT_FOUND);
+	thread_gone(s, 1);
+	drop_msgs();
+	fill_pick(s);
+	assert_int_equal(take_pick(), GHOST_TXN_NOT_FOUND);
+	expect_no_msg();
+	assert_int_equal(fake.task[theirs].state, CORE_TASK_CUSTODY);
+	assert_int_equal(page->agent_seq, 40);
+}
+
+static void test_txn_pick_that_is_refused_is_told_in_the_default_queue(void **state)
+{
+	int queue = queue_create(1, 64);
+	struct ghost_msg m;
+
+	assert_int_equal(queue_default(1, queue), 0);
+	fill_pick(s);
+	pick->task_seq--;
+	assert_int_equal(take_pick(), GHOST_TXN_TASK_STALE);
+	m = expect_msg_in(1, queue, GHOST_MSG_TASK_LATCH_FAILURE, s);
+	assert_int_equal(m.cpu, CPU);
+	expect_no_msg();
+}
+
+/* With a default queue the thread keeps its own. */
+static void test_txn_pick_does_not_take_a_thread_from_its_queue(void **state)
+{
+	int queue = queue_create(1, 64);
+
+	assert_int_equal(queue_assoc(1, queue, s, fake.task[s].seq), 0);
+	thread_nice(s, 1);
+	fill_pick(s);
+	assert_int_equal(take_pick(), GHOST_TXN_COMMITTED);
+	assert_int_equal(fake.task[s].queue, queue);
+	assert_int_equal(fake.status[1][s].queue, queue);
+}
+
+/* What falls between its steps, as with any other commit. */
+static void test_txn_pick_never_moves_a_thread_that_changes_in_the_middle(void **state)
+{
+	static const struct {
+		enum fake_point at;
+		__u32 want;
+	} cases[] = {
+		{ FAKE_AT_OPEN, GHOST_TXN_TASK_STALE },
+		{ FAKE_AT_ALLOWED, GHOST_TXN_NOT_ALLOWED },
+		{ FAKE_AT_MOVE, GHOST_TXN_TASK_STALE },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		setup(NULL);
+		fill_pick(s);
+		fake.hook[cases[i].at] = affinity_all;
+		assert_int_equal(take_pick(), cases[i].want);
+		assert_int_equal(fake.th[s].place, FAKE_CUSTODY);
+		assert_int_equal(fake.task[s].state, CORE_TASK_CUSTODY);
+		assert_word_true();
+	}
+}
+
+static void scribble_pick(void)
+{
+	memset(pick, 0xff, sizeof(*pick));
+}
+
+static void test_txn_pick_changed_during_the_commit_is_not_read_again(void **state)
+{
+	static const enum fake_point points[] = { FAKE_AT_OPEN, FAKE_AT_ALLOWED, FAKE_AT_MOVE };
+
+	for (size_t i = 0; i < ARRAY_LEN(points); i++) {
+		setup(NULL);
+		fill_pick(s);
+		fake.hook[points[i]] = scribble_pick;
+		assert_int_equal(take_pick(), GHOST_TXN_COMMITTED);
+		assert_int_equal(fake.th[s].slice_ns, 5000);
+		assert_int_equal(fake.task[s].run, 0);
+	}
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, setup)
@@ -730,6 +1085,19 @@ int main(void)
 		T(test_txn_of_two_for_one_thread_one_wins),
 		T(test_txn_commit_that_fails_leaves_the_claim_of_another_alone),
 		T(test_txn_fields_changed_during_the_commit_are_not_read_again),
+		T(test_txn_contradicting_flags_are_invalid),
+		T(test_txn_of_a_cpu_that_is_to_idle_gives_it_up),
+		T(test_txn_says_when_it_was_carried_out_and_as_what),
+		T(test_txn_pick_moves_the_thread_here),
+		T(test_txn_pick_is_taken_once_and_only_if_it_is_ready),
+		T(test_txn_pick_that_is_withdrawn_in_between_is_not_taken),
+		T(test_txn_pick_that_is_refused_is_told),
+		T(test_txn_pick_of_what_is_no_thread_is_invalid),
+		T(test_txn_pick_of_another_enclaves_thread_is_not_found_and_not_told),
+		T(test_txn_pick_that_is_refused_is_told_in_the_default_queue),
+		T(test_txn_pick_does_not_take_a_thread_from_its_queue),
+		T(test_txn_pick_never_moves_a_thread_that_changes_in_the_middle),
+		T(test_txn_pick_changed_during_the_commit_is_not_read_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
