@@ -5,13 +5,11 @@
  * scheduler could not be loaded or did not last. Called by: bench/micro, people.
  */
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +17,8 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "bench/partial.h"
 
 #define EXIT_NO_SCHEDULER 125
 
@@ -62,54 +62,6 @@ static int find_object(char *ret_path, size_t size)
 	return access(ret_path, R_OK) ? -errno : 0;
 }
 
-/* An enumerator's value in the running kernel, whichever width its type has. */
-static int kernel_enum(const char *type, const char *name, uint64_t *ret_value)
-{
-	struct btf *btf = btf__load_vmlinux_btf();
-	const struct btf_type *t;
-	int id, err = -ENOENT;
-
-	if (!btf)
-		return -errno;
-	id = btf__find_by_name_kind(btf, type, BTF_KIND_ENUM64);
-	if (id < 0)
-		id = btf__find_by_name_kind(btf, type, BTF_KIND_ENUM);
-	t = id < 0 ? NULL : btf__type_by_id(btf, id);
-	for (int i = 0; t && i < btf_vlen(t); i++) {
-		bool wide = btf_is_enum64(t);
-		uint32_t at = wide ? btf_enum64(t)[i].name_off : btf_enum(t)[i].name_off;
-
-		if (strcmp(btf__name_by_offset(btf, at), name))
-			continue;
-		*ret_value = wide ? btf_enum64_value(&btf_enum64(t)[i]) :
-				    (uint64_t)btf_enum(t)[i].val;
-		err = 0;
-		break;
-	}
-	btf__free(btf);
-	return err;
-}
-
-/* The place of the member is that of our own declaration, which the object's BTF has. */
-static int set_flags(struct bpf_object *obj, struct bpf_map *ops, uint64_t flags)
-{
-	const struct btf *btf = bpf_object__btf(obj);
-	int id = btf__find_by_name_kind(btf, "sched_ext_ops", BTF_KIND_STRUCT);
-	const struct btf_type *t = id < 0 ? NULL : btf__type_by_id(btf, id);
-	size_t size = 0;
-	char *data = bpf_map__initial_value(ops, &size);
-
-	if (!t || !data || size < t->size)
-		return -ENOENT;
-	for (int i = 0; i < btf_vlen(t); i++) {
-		if (strcmp(btf__name_by_offset(btf, btf_members(t)[i].name_off), "flags"))
-			continue;
-		memcpy(data + btf_member_bit_offset(t, i) / 8, &flags, sizeof(flags));
-		return 0;
-	}
-	return -ENOENT;
-}
-
 static int run_command(char **argv)
 {
 	pid_t parent = getpid();
@@ -139,7 +91,6 @@ int main(int argc, char **argv)
 	struct bpf_map *ops, *bss;
 	struct bpf_link *link;
 	char path[PATH_MAX];
-	uint64_t partial = 0;
 	size_t size = 0;
 	int err, rc;
 
@@ -152,9 +103,6 @@ int main(int argc, char **argv)
 	}
 
 	libbpf_set_print(keep_words);
-	err = kernel_enum("scx_ops_flags", "SCX_OPS_SWITCH_PARTIAL", &partial);
-	if (err)
-		return fail("this kernel has no sched_ext (no scx_ops_flags in its types)", err);
 	err = find_object(path, sizeof(path));
 	if (err)
 		return fail("no fifo.bpf.o beside this program", err);
@@ -165,7 +113,9 @@ int main(int argc, char **argv)
 	bss = bpf_object__find_map_by_name(obj, ".bss");
 	if (!ops || !bss)
 		return fail("fifo.bpf.o lacks fifo_ops or .bss", -ENOENT);
-	err = set_flags(obj, ops, partial);
+	err = partial_set(obj, ops);
+	if (err == -EOPNOTSUPP)
+		return fail("this kernel has no sched_ext (no scx_ops_flags in its types)", err);
 	if (err)
 		return fail("cannot set the flags of fifo_ops", err);
 	err = bpf_object__load(obj);

@@ -103,6 +103,7 @@ if [ -x "$bin/fifo_load" ]; then
 			"$bin/fifo_load" -- "$bin/$load" "$@" --cpus 1 --policy ext
 		done
 		"$bin/fifo_load" -- "$bin/pingpong" "$@" --cpus 0,1 --policy ext
+		"$bin/fifo_load" -- cat /sys/kernel/sched_ext/switch_all
 		"$bin/fifo_load" -- sh -c "exit 7"; echo "status $?"
 		"$bin/fifo_load" -- "$bin/no such program" 2>/dev/null; echo "status $?"
 		for i in 1 2 3 4 5 6 7 8 9 10; do
@@ -122,9 +123,10 @@ if [ -x "$bin/fifo_load" ]; then
 	check 'yield under fifo_load counts each hand-over' counts_right "${line[2]-}"
 	check 'yield under fifo_load switches at each hand-over' switches_each_time "${line[2]-}"
 	check 'pingpong under fifo_load on two CPUs counts each hand-over' counts_right "${line[3]-}"
-	check 'fifo_load hands on the status of its command' [ "${line[4]-}" = 'status 7' ]
-	check 'fifo_load says 127 for a command that is not there' [ "${line[5]-}" = 'status 127' ]
-	check 'no scheduler is left when fifo_load is gone' [ "${line[6]-}" = 'state disabled' ]
+	check 'threads that did not ask for fifo stay fair' [ "${line[4]-}" = 0 ]
+	check 'fifo_load hands on the status of its command' [ "${line[5]-}" = 'status 7' ]
+	check 'fifo_load says 127 for a command that is not there' [ "${line[6]-}" = 'status 127' ]
+	check 'no scheduler is left when fifo_load is gone' [ "${line[7]-}" = 'state disabled' ]
 else
 	skip 'the loads run under fifo_load' 'fifo_load is not built'
 fi
