@@ -67,14 +67,14 @@ END {
 		(layout == "thread" ? "threads of one process" : "processes"), kernel, cpus,
 		(accelerator == "none" ? cpu : "a VM (" accelerator ")")
 	print ""
-	printf "%-15s %-9s %10s %10s %10s %10s %10s %9s\n", "bench", "system", "median", "p10",
+	printf "%-15s %-12s %10s %10s %10s %10s %10s %9s\n", "bench", "system", "median", "p10",
 		"p90", "x EEVDF", "x EEVDF", "switches"
-	printf "%-15s %-9s %10s %10s %10s %10s %10s %9s\n", "", "", "", "", "", "same", "switch",
+	printf "%-15s %-12s %10s %10s %10s %10s %10s %9s\n", "", "", "", "", "", "same", "switch",
 		"per h.-o."
 	for (r = 1; r <= nr_rows; r++) {
 		row = rows[r]
 		same = median[bench[row] SUBSEP "eevdf"]
-		printf "%-15s %-9s %10.0f %10.0f %10.0f %10s %10s %9.2f\n", name[row],
+		printf "%-15s %-12s %10.0f %10.0f %10.0f %10s %10s %9.2f\n", name[row],
 			system_of[row], median[row], p10[row], p90[row],
 			(same > 0 ? sprintf("%.2f", median[row] / same) : "-"),
 			(base > 0 ? sprintf("%.2f", median[row] / base) : "-"),

@@ -164,6 +164,13 @@ ghost_is_there() {
 	grep -qE "$(result_of local_schedule ghost)" "$json" || grep -q '{"system": "ghost", "why": "' "$json"
 }
 check 'the results have local_schedule of ghost, or why not' ghost_is_there
+rival_is_there() { # SYSTEM
+	cat "$json"
+	grep -qE "$(result_of switch "$1")" "$json" || grep -q "{\"system\": \"$1\", \"why\": \"[^\"]" "$json"
+}
+for rival in scx_simple scx_userland; do
+	check "the results have switch of $rival, or why not" rival_is_there $rival
+done
 check "EEVDF's switch has the ratio 1" has_line '"switch", "system": "eevdf", .*"ratio": 1\.000,'
 brackets_match() {
 	cat "$json"
