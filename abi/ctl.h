@@ -34,6 +34,7 @@ enum ghost_ctl_op {
 	GHOST_CTL_QUEUE_ASSOC = 26,   /* enclave, queue, slot, seq: of one thread from now on */
 	GHOST_CTL_DELIVER = 27,	      /* enclave, flags: GHOST_DELIVER_*, which CPU messages */
 	GHOST_CTL_KICK = 28,	      /* enclave, cpus: those that idle take their picks */
+	GHOST_CTL_TIMER = 29,	      /* enclave, cpu, cpus[0 .. 2]: ns from now, period, cookie */
 };
 
 /* ghost_ctl.flags of AGENT_ATTACH */

@@ -39,6 +39,9 @@
 /* Agents that the messages of one queue can wake. */
 #define GHOST_WAKES_MAX 4
 
+/* The longest time for which a timer can be armed. */
+#define GHOST_TIMER_MAX_NS (86400ull * 1000 * 1000 * 1000)
+
 #define GHOST_COMM_LEN 16
 
 #endif

@@ -303,6 +303,14 @@ void BPF_PROG(ghost_quiescent, struct task_struct *p, u64 deq_flags)
 	if (who_kind(who) == WHO_MEMBER && (deq_flags & K_ENUM(scx_deq_flags, SCX_DEQ_SLEEP)) &&
 	    !(p->__state & TASK_DEAD))
 		event_task_blocked(who_index(who), scx_bpf_task_cpu(p), p->se.sum_exec_runtime);
+	else if (who_kind(who) == WHO_AGENT && (deq_flags & K_ENUM(scx_deq_flags, SCX_DEQ_SLEEP)))
+		agent_sleeps(who_enclave(who), who_index(who), 1);
+}
+
+SEC("struct_ops/tick")
+void BPF_PROG(ghost_tick, struct task_struct *p)
+{
+	cpu_tick(scx_bpf_task_cpu(p), who_kind(p->scx.dsq_vtime) == WHO_AGENT);
 }
 
 SEC("struct_ops/set_cpumask")
@@ -417,6 +425,15 @@ int ghost_agent(struct ghost_ctl *ctl)
 	return 0;
 }
 
+static int alarm(void *map, u32 *cpu, struct cpu_alarm *a)
+{
+	u64 again = cpu_timer(*cpu);
+
+	if (again)
+		bpf_timer_start(&a->timer, again, 0);
+	return 0;
+}
+
 static int heartbeat(void *map, int *key, struct heartbeat *h)
 {
 	enclave_heartbeat();
@@ -469,6 +486,7 @@ struct sched_ext_ops ghost_ops = {
 	.enqueue = (void *)ghost_enqueue,
 	.dispatch = (void *)ghost_dispatch,
 	.running = (void *)ghost_running,
+	.tick = (void *)ghost_tick,
 	.quiescent = (void *)ghost_quiescent,
 	.yield = (void *)ghost_yield,
 	.set_weight = (void *)ghost_set_weight,

@@ -137,4 +137,16 @@ struct {
 	__type(value, struct heartbeat);
 } ghost_timer SEC(".maps");
 
+/* Timers that agents arm, by CPU. */
+struct cpu_alarm {
+	struct bpf_timer timer;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, GHOST_CPUS_MAX);
+	__type(key, u32);
+	__type(value, struct cpu_alarm);
+} ghost_alarms SEC(".maps");
+
 #endif

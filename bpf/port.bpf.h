@@ -182,6 +182,20 @@ static __always_inline void port_preempt(u32 cpu)
 	scx_bpf_kick_cpu(cpu, K_ENUM(scx_kick_flags, SCX_KICK_PREEMPT));
 }
 
+static int alarm(void *map, u32 *cpu, struct cpu_alarm *a);
+
+static __always_inline int port_timer_set(u32 cpu, u64 ns)
+{
+	struct cpu_alarm *a = bpf_map_lookup_elem(&ghost_alarms, &cpu);
+
+	if (!a)
+		return -E_INVAL;
+	/* The first time; afterwards it is there. */
+	if (!bpf_timer_init(&a->timer, &ghost_alarms, 1 /* CLOCK_MONOTONIC */))
+		bpf_timer_set_callback(&a->timer, alarm);
+	return bpf_timer_start(&a->timer, ns, 0);
+}
+
 static __always_inline int port_wanted(u32 cpu)
 {
 	const struct rq *rq = bpf_per_cpu_ptr(&runqueues, cpu);

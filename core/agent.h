@@ -256,6 +256,58 @@ static void agent_yield(__u32 cpu)
 	c->nr_yields++;
 }
 
+/* A tick met a thread of our class on @cpu. @agent: its agent. */
+static void cpu_tick(__u32 cpu, int agent)
+{
+	const struct core_cpu *c = port_cpu(cpu);
+	const struct core_enclave *e;
+
+	if (!c || !c->enclave)
+		return;
+	e = port_enclave(c->enclave);
+	if (e && (e->deliver & GHOST_DELIVER_TICKS))
+		msg_send_cpu(c->enclave, cpu, GHOST_MSG_CPU_TICK, 0, agent ? GHOST_MSG_AGENT : 0);
+}
+
+/* The timer of @cpu has expired. Returns when it is to do so again, in ns; 0: never. */
+static __u64 cpu_timer(__u32 cpu)
+{
+	struct core_cpu *c = port_cpu(cpu);
+	struct ghost_enclave_status *es;
+
+	if (!c || !c->enclave || !c->timer_on)
+		return 0;
+	if (!c->timer_period_ns)
+		c->timer_on = 0;
+	msg_send_cpu(c->enclave, cpu, GHOST_MSG_CPU_TIMER_EXPIRED, 0, 0);
+	es = port_enclave_status(c->enclave);
+	if (es && cpu_idle_take(es, cpu))
+		agent_kick(c->enclave, cpu);
+	return c->timer_period_ns;
+}
+
+/* Timers would keep the kernel busy with less. */
+#define TIMER_MIN_NS 10000
+
+/* @ns: from now, 0: never. */
+static int cpu_timer_arm(__u32 enclave, __u32 cpu, __u64 ns, __u64 period_ns, __u64 cookie)
+{
+	struct core_cpu *c = port_cpu(cpu);
+
+	if (!c || !enclave || c->enclave != enclave)
+		return -E_NOENT;
+	if ((ns && ns < TIMER_MIN_NS) || (period_ns && period_ns < TIMER_MIN_NS) ||
+	    ns > GHOST_TIMER_MAX_NS || period_ns > GHOST_TIMER_MAX_NS)
+		return -E_INVAL;
+	c->timer_on = 0;
+	c->timer_period_ns = period_ns;
+	c->timer_cookie = cookie;
+	if (!ns)
+		return 0;
+	c->timer_on = 1;
+	return port_timer_set(cpu, ns);
+}
+
 /* A thread wants @cpu, where an agent may be spinning above it. */
 static void cpu_wanted(__u32 cpu)
 {
@@ -269,6 +321,17 @@ static void cpu_wanted(__u32 cpu)
 	rw = port_cpu_rw(c->enclave, cpu);
 	if (page && rw && *(volatile __u32 *)&rw->spins)
 		port_fetch_add(&page->wanted, 1);
+}
+
+/* It went to sleep, or woke up, other than by giving its CPU up. */
+static void agent_sleeps(__u32 enclave, __u32 cpu, int sleeps)
+{
+	const struct core_enclave *e = port_enclave(enclave);
+
+	if (e && (e->deliver & GHOST_DELIVER_RUNNABILITY))
+		msg_send_cpu(enclave, cpu,
+			     sleeps ? GHOST_MSG_CPU_AGENT_BLOCKED : GHOST_MSG_CPU_AGENT_WAKEUP, 0,
+			     0);
 }
 
 /* It is on its CPU, and waits for nothing any more. */
@@ -305,6 +368,8 @@ static enum agent_verdict agent_enqueue(__u32 enclave, __u32 cpu, int woken)
 
 	if (!e || !page || !c)
 		return AGENT_FIRST;
+	if (woken)
+		agent_sleeps(enclave, cpu, 0);
 	if (!enclave_online(e)) {
 		c->decided = 0;
 		return woken ? AGENT_FIRST : AGENT_TURN;

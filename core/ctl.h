@@ -278,6 +278,12 @@ static void ctl_agent(struct ghost_ctl *ctl)
 			ctl->ret = 0;
 		}
 		break;
+	case GHOST_CTL_TIMER:
+		ctl->ret = ctl_is_agent(ctl->enclave) ?
+				   cpu_timer_arm(ctl->enclave, ctl->cpu, ctl->cpus[0], ctl->cpus[1],
+						 ctl->cpus[2]) :
+				   -E_PERM;
+		break;
 	case GHOST_CTL_DELIVER:
 		ctl->ret = enclave_deliver(ctl->enclave, ctl->flags);
 		break;

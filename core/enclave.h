@@ -224,6 +224,7 @@ static int enclave_take_cpus(struct core_enclave *e, __u32 id)
 		c->yielded = 0;
 		c->seq = c->runs = c->displaced = c->elide = c->taken = 0;
 		c->spins = c->not_idle = c->rtla_idle = 0;
+		c->timer_on = 0;
 		e->nr_words = cpu / 64 + 1;
 		if (!e->nr_cpus)
 			e->first_cpu = cpu;

@@ -185,9 +185,9 @@ static void msg_send(const struct core_enclave *e, struct core_task *t, struct g
  * Something happened to @cpu: tell its agent, in the default queue or the
  * CPU's own. Its number is the message's, and advances in any case. Or it is
  * about the thread in @slot (0: none), and no event of that: then the number is
- * the thread's, and stays.
+ * the thread's, and stays. @detail: its reason; of a CPU: its flags.
  */
-PORT_COLD int msg_send_cpu(__u32 enclave, __u32 cpu, __u32 type, __u32 slot, __u32 reason)
+PORT_COLD int msg_send_cpu(__u32 enclave, __u32 cpu, __u32 type, __u32 slot, __u32 detail)
 {
 	const struct core_enclave *e = port_enclave(enclave);
 	const struct core_cpu *c = port_cpu(cpu);
@@ -211,10 +211,14 @@ PORT_COLD int msg_send_cpu(__u32 enclave, __u32 cpu, __u32 type, __u32 slot, __u
 			return 0;
 		m.seq = t->seq;
 		m.gtid = t->gtid;
+		m.reason = detail;
+	} else {
+		m.flags = detail;
 	}
+	if (type == GHOST_MSG_CPU_TIMER_EXPIRED)
+		m.cookie = c->timer_cookie;
 	m.time_ns = port_now_ns();
 	m.cpu_seq = c->seq;
-	m.reason = reason;
 	queue_push(&page->queue, enclave, &rw->queue_tail, &m);
 	port_fetch_add(&own->agent_seq, 1);
 	if (page != own)

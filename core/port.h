@@ -71,6 +71,9 @@ PORT_FN int port_this_pinned(__u32 cpu);   /* can the caller run on @cpu only? *
 PORT_FN void port_this_set_who(__u64 who); /* who the caller is, in whatever class */
 PORT_FN void port_kick(__u32 cpu);	   /* make @cpu look for work again, if it is idle */
 PORT_FN void port_preempt(__u32 cpu);	   /* or take it from the thread of ours that runs there */
+/* In @ns cpu_timer() is called about @cpu; instead of what was asked for before. */
+PORT_FN int port_timer_set(__u32 cpu, __u64 ns);
+
 /* Does a thread wait for @cpu, or run there, be it of the fair class or on our queue? */
 PORT_FN int port_wanted(__u32 cpu);
 

@@ -111,9 +111,16 @@ struct core_cpu {
 
 	/* Of the request that its agent makes now: too much for a BPF program's stack. */
 	__u64 asked[GHOST_CPU_WORDS];
+
+	/* The timer that an agent has armed for it; @timer_on: 0 when it has not. */
+	__u32 timer_on;
+	__u32 pad1;
+	__u64 timer_period_ns; /* 0: it expires once */
+	__u64 timer_cookie;
+	__u64 pad2[5];
 };
 
-_Static_assert(sizeof(struct core_cpu) == 256, "core_cpu layout");
+_Static_assert(sizeof(struct core_cpu) == 320, "core_cpu layout");
 
 struct core_enclave {
 	__u32 state; /* enum ghost_enclave_state */

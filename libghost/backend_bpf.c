@@ -398,6 +398,7 @@ static int pin_all(struct bpf_object *obj, struct bpf_link *link)
 	}
 	/* A timer ends with the last descriptor or pin of its map, whatever programs use it. */
 	err = err ?: pin_map(obj, "ghost_timer", GHOST_PIN_ROOT "/timer");
+	err = err ?: pin_map(obj, "ghost_alarms", GHOST_PIN_ROOT "/alarms");
 	if (!err && bss)
 		err = bpf_obj_pin(bpf_map__fd(bss), GHOST_PIN_ROOT "/exit") ? -errno : 0;
 	/* Last: who finds the link finds everything. */

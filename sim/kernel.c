@@ -1080,6 +1080,8 @@ static void cpu_block(struct machine *m, uint32_t cpu)
 		tell_end(m, &told, t->told ? GHOST_MSG_TASK_BLOCKED : GHOST_MSG_TASK_NEW, 1, false);
 		t->told = true;
 	}
+	if (t->class_ == CLASS_EXT && who_kind(t->who) == WHO_AGENT)
+		agent_sleeps(who_enclave(t->who), who_index(t->who), 1);
 	t->yielded = false;
 	cpu_schedule(m, cpu);
 }
@@ -1488,6 +1490,42 @@ void kernel_agent(struct machine *m, struct ghost_ctl *ctl)
 		commit(m, ctl);
 	else
 		ctl_agent(ctl);
+	/* Ticks are events only while somebody hears of them. */
+	for (uint32_t cpu = 0; ctl->op == GHOST_CTL_DELIVER && cpu < m->nr_cpus; cpu++) {
+		if (!(ctl->flags & GHOST_DELIVER_TICKS) || m->cpu[cpu].ticks)
+			continue;
+		m->cpu[cpu].ticks = true;
+		machine_post(m, next_tick(cpu, m->now + 1), EV_TICK, cpu, 0);
+	}
+}
+
+/* ops.tick */
+void kernel_tick(struct machine *m, uint32_t cpu)
+{
+	const struct core_enclave *e = &m->enclaves[m->cpus[cpu].enclave];
+	struct cpu *c = &m->cpu[cpu];
+
+	c->ticks = m->cpus[cpu].enclave && e->state != GHOST_ENCLAVE_FREE &&
+		   e->deliver & GHOST_DELIVER_TICKS;
+	if (!c->ticks)
+		return;
+	m->this_cpu = cpu;
+	if (runs_ext(c))
+		cpu_tick(cpu, who_kind(c->cur->who) == WHO_AGENT);
+	m->news = true;
+	machine_post(m, m->now + SIM_TICK_NS, EV_TICK, cpu, 0);
+}
+
+/* A timer that an agent has armed. */
+void kernel_alarm(struct machine *m, uint32_t cpu)
+{
+	uint64_t again;
+
+	m->this_cpu = cpu;
+	again = cpu_timer(cpu);
+	m->news = true;
+	if (again)
+		machine_post(m, m->now + again, EV_ALARM, cpu, ++m->cpu[cpu].alarm);
 }
 
 /* Who was put on @cpu's queue and cannot run there at once is taken back (reenq_local(), 7.3). */

@@ -179,6 +179,13 @@ static void happen(struct machine *m, const struct event *e)
 	case EV_REENQ_LOCAL:
 		kernel_reenq_local(m, e->a);
 		break;
+	case EV_ALARM:
+		if (m->cpu[e->a].alarm == e->b)
+			kernel_alarm(m, e->a);
+		break;
+	case EV_TICK:
+		kernel_tick(m, e->a);
+		break;
 	case EV_HEARTBEAT:
 		m->this_cpu = 0;
 		kernel_heartbeat(m);

@@ -46,8 +46,10 @@ enum event_type {
 	EV_REENQUEUE, /* @a: enclave, @b: enum port_place */
 	EV_REENQ_LOCAL, /* @a: CPU; who cannot run there at once is taken back */
 	EV_HEARTBEAT,
-	EV_FAIR, /* @a: CPU; somebody of the fair class wants it */
-	EV_CALL, /* @a: index of a call registered with machine_call() */
+	EV_ALARM, /* @a: CPU; the timer that an agent armed for it */
+	EV_TICK,  /* @a: CPU; while somebody wants to hear of them */
+	EV_FAIR,  /* @a: CPU; somebody of the fair class wants it */
+	EV_CALL,  /* @a: index of a call registered with machine_call() */
 };
 
 struct event {
@@ -221,6 +223,8 @@ struct cpu {
 	uint64_t kernel_ns;
 	uint64_t last_tid; /* whose caches are warm */
 	uint32_t gen;	   /* of EV_RUN */
+	uint32_t alarm;	   /* of EV_ALARM */
+	bool ticks;	   /* an EV_TICK is under way */
 	uint32_t nr_fair;
 	bool idle; /* runs its idle thread */
 	bool online;
@@ -414,6 +418,8 @@ void kernel_agent(struct machine *m, struct ghost_ctl *ctl);
 void kernel_heartbeat(struct machine *m);
 void kernel_reenqueue(struct machine *m, uint32_t enclave, uint32_t place);
 void kernel_arrive(struct machine *m, struct thread *t);
+void kernel_alarm(struct machine *m, uint32_t cpu);
+void kernel_tick(struct machine *m, uint32_t cpu);
 void kernel_reenq_local(struct machine *m, uint32_t cpu);
 int enclave_prepare(struct machine *m, uint32_t id, uint32_t ring_len);
 void enclave_discard(struct machine *m, uint32_t id);

@@ -207,6 +207,14 @@ static inline void port_preempt(__u32 cpu)
 	kick(cpu, true);
 }
 
+static inline int port_timer_set(__u32 cpu, __u64 ns)
+{
+	struct machine *m = the_machine;
+
+	machine_post(m, m->now + ns, EV_ALARM, cpu, ++m->cpu[cpu % m->nr_cpus].alarm);
+	return 0;
+}
+
 static inline int port_wanted(__u32 cpu)
 {
 	const struct cpu *c = &the_machine->cpu[cpu % the_machine->nr_cpus];

@@ -25,7 +25,7 @@ static void case_requests_that_nobody_knows_are_refused(struct world *w)
 	check_is(w, ctl_admin(w, 8, id_of(w)), -EINVAL);
 	check_is(w, ctl_admin(w, ~0u, id_of(w)), -EINVAL);
 	check_is(w, ctl_agent(w, 0, id_of(w), CPU_A), -EINVAL);
-	check_is(w, ctl_agent(w, 29, id_of(w), CPU_A), -EINVAL);
+	check_is(w, ctl_agent(w, 30, id_of(w), CPU_A), -EINVAL);
 	/* Two rights, two doors: what is asked at the other one is unknown here. */
 	check_is(w, ctl_admin(w, GHOST_CTL_AGENT_PING, id_of(w)), -EINVAL);
 	check_is(w, ctl_agent(w, GHOST_CTL_ENCLAVE_DESTROY, id_of(w), CPU_A), -EINVAL);

@@ -897,6 +897,121 @@ static void case_an_agent_that_spins_leaves_by_saying_so(struct world *w)
 	check_is(w, err, 0);
 }
 
+/* --- news of CPUs ---------------------------------------------------------------------------- */
+
+static void deliver(struct world *w, uint32_t flags)
+{
+	struct ghost_ctl ctl = { .op = GHOST_CTL_DELIVER, .enclave = id_of(w), .flags = flags };
+
+	check_is(w, agent_ask(w, CPU_A, &ctl), 0);
+}
+
+static void case_ticks_are_told_if_asked_for(struct world *w)
+{
+	struct puppet *p;
+	struct ghost_msg m;
+
+	agents_up(w);
+	p = member_waiting(w);
+	put_on(w, CPU_B, p, GHOST_SLICE_INF);
+	see_on(w, p, CPU_B);
+	expect_none(w, 50);
+	deliver(w, GHOST_DELIVER_TICKS);
+	for (int i = 0; i < 3; i++) {
+		until(w, pop(w, CPU_B, &m));
+		check_is(w, m.type, GHOST_MSG_CPU_TICK);
+		check_is(w, m.cpu, CPU_B);
+		check_is(w, m.slot, 0);
+		check_is(w, m.flags, 0);
+	}
+	deliver(w, 0);
+	drain(w);
+	expect_none(w, 50);
+}
+
+static int arm(struct world *w, uint32_t cpu, uint64_t ns, uint64_t period_ns, uint64_t cookie)
+{
+	struct ghost_ctl ctl = { .op = GHOST_CTL_TIMER, .enclave = id_of(w), .cpu = cpu };
+
+	ctl.cpus[0] = ns;
+	ctl.cpus[1] = period_ns;
+	ctl.cpus[2] = cookie;
+	return agent_ask(w, CPU_A, &ctl);
+}
+
+static void case_a_timer_is_told_to_the_cpu_for_which_it_was_armed(struct world *w)
+{
+	struct ghost_msg m;
+
+	agents_up(w);
+	rest(w, CPU_B);
+	check_is(w, arm(w, CPU_B, 5 * MS, 0, 0x123456789abcdefull), 0);
+	/* It brings the agent back. */
+	commit_end(w, CPU_B);
+	until(w, pop(w, CPU_B, &m));
+	check_is(w, m.type, GHOST_MSG_CPU_TIMER_EXPIRED);
+	check_is(w, m.cpu, CPU_B);
+	check_is(w, m.cookie, 0x123456789abcdefull);
+	/* Once. */
+	expect_none(w, 30);
+}
+
+static void case_a_timer_with_a_period_is_told_until_it_is_disarmed(struct world *w)
+{
+	struct ghost_msg m;
+
+	agents_up(w);
+	check_is(w, arm(w, CPU_B, 2 * MS, 3 * MS, 7), 0);
+	for (int i = 0; i < 4; i++) {
+		until(w, pop(w, CPU_B, &m));
+		check_is(w, m.type, GHOST_MSG_CPU_TIMER_EXPIRED);
+		check_is(w, m.cookie, 7);
+	}
+	check_is(w, arm(w, CPU_B, 0, 0, 0), 0);
+	pass(w, 10);
+	drain(w);
+	expect_none(w, 30);
+}
+
+static void case_timers_that_cannot_be_are_refused(struct world *w)
+{
+	struct ghost_ctl ctl = { .op = GHOST_CTL_TIMER, .enclave = id_of(w), .cpu = CPU_A };
+
+	agents_up(w);
+	check_is(w, arm(w, CPU_OTHER, MS, 0, 0), -ENOENT);
+	check_is(w, arm(w, GHOST_CPUS_MAX, MS, 0, 0), -ENOENT);
+	check_is(w, arm(w, CPU_B, 1, 0, 0), -EINVAL);
+	check_is(w, arm(w, CPU_B, MS, 1, 0), -EINVAL);
+	check_is(w, arm(w, CPU_B, GHOST_TIMER_MAX_NS + 1, 0, 0), -EINVAL);
+	ctl.cpus[0] = MS;
+	check_is(w, w->backend->agent(w->backend, &ctl), 0);
+	check_is(w, ctl.ret, -EPERM);
+	expect_none(w, 10);
+}
+
+static void case_an_agent_that_sleeps_and_wakes_is_told_if_asked_for(struct world *w)
+{
+	struct ghost_txn t;
+	struct ghost_msg m;
+
+	agents_up(w);
+	deliver(w, GHOST_DELIVER_RUNNABILITY);
+	drain(w);
+	/* It sleeps between the orders that it gets. That it woke up is news. */
+	t = fresh(w, CPU_B, NULL);
+	check_is(w, commit(w, CPU_B, &t), GHOST_TXN_AGENT_STALE);
+	until(w, pop(w, CPU_B, &m));
+	check_is(w, m.type, GHOST_MSG_CPU_AGENT_WAKEUP);
+	check_is(w, m.cpu, CPU_B);
+	until(w, pop(w, CPU_B, &m));
+	check_is(w, m.type, GHOST_MSG_CPU_AGENT_BLOCKED);
+	check_is(w, m.cpu, CPU_B);
+	deliver(w, 0);
+	drain(w);
+	rest(w, CPU_B);
+	expect_none(w, 10);
+}
+
 const struct contract_case contract_remote_cases[] = {
 	CASE(case_a_remote_commit_runs_a_thread_on_another_cpu),
 	CASE(case_a_remote_commit_ignores_the_agents_number),
@@ -934,5 +1049,10 @@ const struct contract_case contract_remote_cases[] = {
 	CASE(case_an_agent_that_spins_can_run_on_its_cpu_only),
 	CASE(case_an_agent_that_spins_and_dies_costs_the_enclave),
 	CASE(case_an_agent_that_spins_leaves_by_saying_so),
+	CASE(case_ticks_are_told_if_asked_for),
+	CASE(case_a_timer_is_told_to_the_cpu_for_which_it_was_armed),
+	CASE(case_a_timer_with_a_period_is_told_until_it_is_disarmed),
+	CASE(case_timers_that_cannot_be_are_refused),
+	CASE(case_an_agent_that_sleeps_and_wakes_is_told_if_asked_for),
 	{ 0 },
 };

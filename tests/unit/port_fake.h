@@ -91,6 +91,8 @@ struct fake {
 	__u32 joining_tid;		    /* the last one announced */
 	__u64 joining_who;
 	int joining_err; /* what the next ones come to */
+	__u32 timer_cpu; /* the last one armed */
+	__u64 timer_ns;
 	void (*hook[FAKE_NR_POINTS])(void);
 	void (*poke)(void); /* after each kick, preemption and re-enqueueing */
 	void (*step)(void);
@@ -284,6 +286,13 @@ static inline __u32 port_nr_cpus(void)
 static inline __u32 port_this_tid(void)
 {
 	return fake.this_tid;
+}
+
+static inline int port_timer_set(__u32 cpu, __u64 ns)
+{
+	fake.timer_cpu = cpu;
+	fake.timer_ns = ns;
+	return 0;
 }
 
 static inline int port_wanted(__u32 cpu)
