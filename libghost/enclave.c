@@ -15,6 +15,9 @@
 #include "libghost/kernel.h"
 
 #define STALL_NS_DEFAULT (5ull * 1000 * 1000 * 1000)
+/* Five seconds: agents may have to wait for their CPUs, on a busy machine, to leave them. */
+#define DESTROY_TRIES 1000
+#define DESTROY_PAUSE_NS 5000000
 #define RING_LEN_MAX (1u << 24)
 #define STALL_NS_MAX (25ull * 1000 * 1000 * 1000) /* the kernel's own limit is 30 s */
 
@@ -256,13 +259,13 @@ int ghost_enclave_destroy(struct ghost_enclave *e)
 	 * A thread that is being forked right now is a member a moment later:
 	 * look until the table is empty. Dying threads leave by themselves.
 	 */
-	for (int i = 0; !err && i < 200; i++) {
+	for (int i = 0; !err && i < DESTROY_TRIES; i++) {
 		expel_all(e);
 		err = admin(e->backend, &release);
 		if (err != -EBUSY)
 			break;
 		err = 0;
-		e->backend->sleep(e->backend, 5000000);
+		e->backend->sleep(e->backend, DESTROY_PAUSE_NS);
 	}
 	if (err && err != -ENOENT)
 		return err;
