@@ -122,22 +122,22 @@ static void find_free(struct ghost_agent *a)
 	{
 		const struct ghost_agent *there = all->by_cpu[cpu];
 
-		if (there->current || !available(there))
+		if (there->current || there->staged.task || !available(there))
 			ghost_cpuset_del(&all->free, cpu);
 		else
 			any = true;
 	}
-	if (!any && have_only_ours(a))
+	if (!any && !a->staged.task && have_only_ours(a))
 		ghost_cpuset_add(&all->free, a->cpu);
 }
 
-static void write_txn(struct ghost_agent *there, struct ghost_txn *txn)
+static void write_txn(const struct pick *pick, struct ghost_txn *txn)
 {
-	txn->slot = there->pick.task->slot;
-	txn->task_seq = there->pick.seq;
-	txn->slice_ns = there->pick.slice_ns;
+	txn->slot = pick->task->slot;
+	txn->task_seq = pick->seq;
+	txn->slice_ns = pick->slice_ns;
 	/* The agents there sleep, and have nothing to learn from it. */
-	txn->flags = there->pick.flags | GHOST_COMMIT_ELIDE_AGENT_SEQ;
+	txn->flags = pick->flags | GHOST_COMMIT_ELIDE_AGENT_SEQ;
 	txn->ping_cpu = GHOST_CPU_NONE;
 	ghost_store_release(&txn->state, GHOST_TXN_READY);
 }
@@ -164,7 +164,7 @@ static void lend_cpu(struct ghost_agent *a)
 	struct ghost_txn *txn = &a->rw->pick;
 	uint32_t ready = GHOST_TXN_READY;
 
-	write_txn(a, txn);
+	write_txn(&a->pick, txn);
 	a->all->backend->sleep(a->all->backend, LEND_NS);
 	/* Somebody else had the CPU all the time. */
 	__atomic_compare_exchange_n(&txn->state, &ready, GHOST_TXN_ABORTED, false, __ATOMIC_SEQ_CST,
@@ -180,7 +180,7 @@ static void commit(struct ghost_agent *a)
 
 	ghost_cpuset_del(&all->picked, a->cpu);
 	ghost_cpuset_for_each(cpu, &all->picked)
-		write_txn(all->by_cpu[cpu], &all->by_cpu[cpu]->rw->txn);
+		write_txn(&all->by_cpu[cpu]->pick, &all->by_cpu[cpu]->rw->txn);
 	memcpy(ctl.cpus, all->picked.word, sizeof(ctl.cpus));
 	step(a, GHOST_STEP_COMMIT);
 	all->backend->agent(all->backend, &ctl);
@@ -192,18 +192,147 @@ static void commit(struct ghost_agent *a)
 		lend_cpu(a);
 }
 
+/* --- written ahead ------------------------------------------------------------------------ */
+
+const struct ghost_cpuset *ghost_agent_staged_cpus(const struct ghost_agent *a)
+{
+	return &a->all->staged;
+}
+
+struct ghost_task *ghost_agent_staged(const struct ghost_agent *a, uint32_t cpu)
+{
+	const struct ghost_agent *there = cpu < a->all->mem->nr_cpus ? a->all->by_cpu[cpu] : NULL;
+
+	return there ? there->staged.task : NULL;
+}
+
+bool ghost_agent_stage(struct ghost_agent *a, uint32_t cpu, struct ghost_task *t, uint64_t slice_ns)
+{
+	struct ghost_agents *all = a->all;
+	struct ghost_agent *there = cpu < all->mem->nr_cpus ? all->by_cpu[cpu] : NULL;
+	bool ok;
+
+	if (!all->central || !there || there == a || there->staged.task || !available(there))
+		return false;
+	ghost_lock(&t->lock);
+	ok = t->state == TASK_RUNNABLE;
+	if (ok) {
+		t->state = TASK_PICKED;
+		there->staged = (struct pick){
+			.task = t,
+			.seq = t->seq,
+			.slice_ns = slice_ns ?: GHOST_SLICE_INF,
+		};
+	}
+	ghost_unlock(&t->lock);
+	if (!ok)
+		return false;
+	inbox_taken(a, t);
+	write_txn(&there->staged, &there->rw->pick);
+	ghost_cpuset_add(&all->staged, cpu);
+	all->nr_staged++;
+	/* The pick first, then the bit: the CPU sets that and then looks at the pick once more. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (ghost_agent_cpu_idle(a, cpu)) {
+		ghost_cpuset_add(&all->kick, cpu);
+		all->any_kick = true;
+	}
+	return true;
+}
+
+static void unstaged(struct ghost_agent *there)
+{
+	there->rw->pick.state = GHOST_TXN_FREE;
+	there->staged.task = NULL;
+	ghost_cpuset_del(&there->all->staged, there->cpu);
+	there->all->nr_staged--;
+}
+
+/* Returns true when the CPU has not taken it. */
+static bool withdraw(struct ghost_agent *there)
+{
+	uint32_t ready = GHOST_TXN_READY;
+
+	return __atomic_compare_exchange_n(&there->rw->pick.state, &ready, GHOST_TXN_ABORTED, false,
+					   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+struct ghost_task *ghost_agent_unstage(struct ghost_agent *a, uint32_t cpu)
+{
+	struct ghost_agents *all = a->all;
+	struct ghost_agent *there = cpu < all->mem->nr_cpus ? all->by_cpu[cpu] : NULL;
+	struct pick pick;
+
+	if (!there || !there->staged.task || !withdraw(there))
+		return NULL;
+	pick = there->staged;
+	unstaged(there);
+	/* If a message came meanwhile the policy has heard of it there. */
+	return inbox_back(a, pick.task, pick.seq) ? pick.task : NULL;
+}
+
+/* What became of picks that were written ahead. */
+static void reap(struct ghost_agent *a)
+{
+	struct ghost_agents *all = a->all;
+
+	if (!all->nr_staged)
+		return;
+	ghost_cpuset_for_each(cpu, &all->staged)
+	{
+		struct ghost_agent *there = all->by_cpu[cpu];
+		struct pick pick = there->staged;
+		uint32_t state = ghost_load_acquire(&there->rw->pick.state);
+		/* A message made it void: the kernel side would refuse it, too. */
+		bool fresh = pick.task->state == TASK_PICKED && pick.task->seq == pick.seq;
+
+		if (state == GHOST_TXN_TAKEN)
+			continue;
+		if (state == GHOST_TXN_READY) {
+			/* Or nobody could run there: who had to wait must not wait for that. */
+			if ((fresh && there != a && available(there)) || !withdraw(there))
+				continue;
+			state = GHOST_TXN_ABORTED;
+		}
+		unstaged(there);
+		if (state == GHOST_TXN_COMMITTED && fresh) {
+			pick.task->on = cpu + 1;
+			there->current = pick.task;
+		} else if (state != GHOST_TXN_COMMITTED) {
+			inbox_refused(a, pick.task, pick.seq, state);
+		}
+	}
+}
+
+static void kick(struct ghost_agent *a)
+{
+	struct ghost_agents *all = a->all;
+	struct ghost_ctl ctl = { .op = GHOST_CTL_KICK, .enclave = enclave_of(all) };
+
+	memcpy(ctl.cpus, all->kick.word, sizeof(ctl.cpus));
+	memset(&all->kick, 0, sizeof(all->kick));
+	all->any_kick = false;
+	all->backend->agent(all->backend, &ctl);
+}
+
 /* Returns true when there was anything to do. */
 static bool decide(struct ghost_agent *a)
 {
-	bool busy = drain(a);
+	struct ghost_agents *all = a->all;
+	bool busy;
 
+	/* Before the messages: what is told of a thread comes after it was put on its CPU. */
+	reap(a);
+	busy = drain(a);
 	find_free(a);
-	a->all->policy->schedule(a, a->cpu);
+	all->policy->schedule(a, a->cpu);
 	step(a, GHOST_STEP_SCHEDULE);
-	if (!a->all->any_picked)
-		return busy;
-	commit(a);
-	return true;
+	busy |= all->any_kick || all->any_picked;
+	if (all->any_kick)
+		kick(a);
+	if (all->any_picked)
+		commit(a);
+	return busy;
 }
 
 /* --- whose turn it is ------------------------------------------------------------------------ */

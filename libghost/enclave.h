@@ -76,7 +76,7 @@ int ghost_enclave_join_process(struct ghost_enclave *e, uint32_t pid);
  *
  * Agents are let go, members get SCHED_OTHER (nice values stay), CPUs are
  * free again. Returns 0, or -EBUSY when members kept coming (a fork storm) or
- * agents did not leave within a second; call again then. The handle must
+ * agents did not leave within five seconds; call again then. The handle must
  * still be closed.
  */
 int ghost_enclave_destroy(struct ghost_enclave *e);

@@ -300,6 +300,20 @@ void inbox_rebuild(struct ghost_agent *a, uint32_t queue)
 	}
 }
 
+bool inbox_back(struct ghost_agent *a, struct ghost_task *t, uint32_t seq)
+{
+	bool back;
+
+	ghost_lock(&t->lock);
+	back = t->state == TASK_PICKED && t->seq == seq;
+	if (back) {
+		task_waits_for(a, t);
+		t->state = TASK_RUNNABLE;
+	}
+	ghost_unlock(&t->lock);
+	return back;
+}
+
 void inbox_refused(struct ghost_agent *a, struct ghost_task *t, uint32_t seq, uint32_t state)
 {
 	ghost_lock(&t->lock);

@@ -41,6 +41,7 @@ struct ghost_agent {
 
 	/* Central: this CPU, as the agent that decides sees it. */
 	struct ghost_task *current; /* committed there, and no message says that it left */
+	struct pick staged;	    /* written ahead for when that one leaves */
 	uint32_t turn;		    /* word: whose turn it is to decide; advances when it is ours */
 	uint32_t wanted_seen;
 	uint32_t nr_only;  /* threads that wait to be picked and can run nowhere else */
@@ -78,6 +79,10 @@ struct ghost_agents {
 	struct ghost_cpuset free; /* CPUs that may be picked for, in this round */
 	struct ghost_cpuset picked;
 	bool any_picked;
+	struct ghost_cpuset staged; /* CPUs with a pick written ahead */
+	struct ghost_cpuset kick;   /* of them, those that idle */
+	bool any_kick;
+	uint32_t nr_staged;
 	uint32_t nr_waiting; /* threads that wait to be picked */
 	uint32_t nr_rounds;
 
@@ -120,6 +125,8 @@ void inbox_handle(struct ghost_agent *a, const struct ghost_msg *m);
 void inbox_rebuild(struct ghost_agent *a, uint32_t queue);
 /* @t does not wait to be picked any more. */
 void inbox_taken(struct ghost_agent *a, struct ghost_task *t);
+/* The policy takes back its pick of @t itself. False when a message did so before. */
+bool inbox_back(struct ghost_agent *a, struct ghost_task *t, uint32_t seq);
 /* The pick of @t was not carried out, with @state: whose is the thread now? */
 void inbox_refused(struct ghost_agent *a, struct ghost_task *t, uint32_t seq, uint32_t state);
 

@@ -91,6 +91,31 @@ struct ghost_task *ghost_agent_current(const struct ghost_agent *a, uint32_t cpu
 bool ghost_agent_pick(struct ghost_agent *a, uint32_t cpu, struct ghost_task *t, uint64_t slice_ns);
 
 /**
+ * ghost_agent_stage() - run @t on @cpu as soon as what runs there now leaves
+ * @slice_ns: as for ghost_agent_pick()
+ *
+ * Central policies, from schedule(). Written ahead: the CPU takes it by itself,
+ * without asking the agent. One per CPU. The thread is out of the policy's
+ * hands as if picked; it comes back through task_runnable() if the CPU cannot
+ * have it, or is taken by a higher class or by the agent meanwhile.
+ *
+ * Returns false when there is one for @cpu already, when @cpu is none for which
+ * that can be done, or when the thread is no longer runnable.
+ */
+bool ghost_agent_stage(struct ghost_agent *a, uint32_t cpu, struct ghost_task *t,
+		       uint64_t slice_ns);
+
+/*
+ * Take back what was staged for @cpu: the thread, which waits to be picked
+ * again; or NULL, when there is none, or the CPU was faster.
+ */
+struct ghost_task *ghost_agent_unstage(struct ghost_agent *a, uint32_t cpu);
+/* CPUs for which a thread is staged. Valid during the call of schedule(). */
+const struct ghost_cpuset *ghost_agent_staged_cpus(const struct ghost_agent *a);
+/* The one for @cpu, or NULL. */
+struct ghost_task *ghost_agent_staged(const struct ghost_agent *a, uint32_t cpu);
+
+/**
  * ghost_agent_wake() - let @cpu's agent run its schedule()
  *
  * For a CPU that is given work by another one's agent. Costs at most one

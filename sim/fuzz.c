@@ -294,6 +294,9 @@ int fuzz_run(const struct fuzz_case *c, struct sim_report *ret, trace_fn trace, 
 		const struct ghost_param *p = &o.policy->params[i];
 
 		params[i] = p->value;
+		/* Switches are on in every other case. */
+		if (p->type == GHOST_PARAM_BOOL)
+			params[i] = c->seed & 1;
 		if (!strcmp(p->name, "slice") && c->slice_ns >= p->min && c->slice_ns <= p->max)
 			params[i] = c->slice_ns;
 		o.params = params;
