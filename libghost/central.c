@@ -172,13 +172,11 @@ static void lend_cpu(struct ghost_agent *a)
 	settle(a, a, txn);
 }
 
-/* All picks of this round in one call. */
-static void commit(struct ghost_agent *a)
+static void commit_remote(struct ghost_agent *a)
 {
 	struct ghost_agents *all = a->all;
 	struct ghost_ctl ctl = { .op = GHOST_CTL_COMMIT, .enclave = enclave_of(all) };
 
-	ghost_cpuset_del(&all->picked, a->cpu);
 	ghost_cpuset_for_each(cpu, &all->picked)
 		write_txn(&all->by_cpu[cpu]->pick, &all->by_cpu[cpu]->rw->txn);
 	memcpy(ctl.cpus, all->picked.word, sizeof(ctl.cpus));
@@ -186,6 +184,16 @@ static void commit(struct ghost_agent *a)
 	all->backend->agent(all->backend, &ctl);
 	ghost_cpuset_for_each(cpu, &all->picked)
 		settle(a, all->by_cpu[cpu], &all->by_cpu[cpu]->rw->txn);
+}
+
+/* All picks of this round: those for other CPUs in one call. */
+static void commit(struct ghost_agent *a)
+{
+	struct ghost_agents *all = a->all;
+
+	ghost_cpuset_del(&all->picked, a->cpu);
+	if (ghost_cpuset_count(&all->picked))
+		commit_remote(a);
 	memset(&all->picked, 0, sizeof(all->picked));
 	all->any_picked = false;
 	if (a->pick.task)

@@ -2,8 +2,8 @@
 /*
  * A kernel side without a kernel: agents run for real, the test writes their
  * messages and answers their transactions by hand.
- * In: libghost/backend.h. Out: agents that stop at each sched_yield() until
- * the test lets them go on. Called by the tests of libghost and policies.
+ * In: libghost/backend.h. Out: agents that stop at each sched_yield(), or, where
+ * they spin, when they have found nothing to do, until the test lets them go on. Called by the tests of libghost and policies.
  */
 #ifndef GHOST_TESTS_UNIT_LOOP_FAKE_H
 #define GHOST_TESTS_UNIT_LOOP_FAKE_H
@@ -24,7 +24,7 @@
 #define LOOP_CPUS 4
 #define LOOP_QUEUES (LOOP_CPUS + GHOST_QUEUES_MADE)
 #define LOOP_RING (LOOP_CPUS * GHOST_QUEUE_LEN + LOOP_MADE_LEN)
-#define LOOP_MADE_LEN 64 /* of the one queue that was made, if a test says so */
+#define LOOP_MADE_LEN GHOST_QUEUE_LEN /* of the one queue that can be made */
 #define LOOP_SLOTS 64
 #define LOOP_WAIT_S 20
 
@@ -33,6 +33,11 @@ struct loop_cpu {
 	int go;		      /* and may go on */
 	struct ghost_txn txn; /* what it handed in */
 	__u32 pings;	      /* requests to wake it, by a call */
+
+	/* of agents that spin */
+	__u32 answer;	 /* to its transactions by request; 0: COMMITTED */
+	__u32 nr_remote; /* transactions by request so far */
+	__u32 nr_kicks;
 };
 
 struct loop {
@@ -51,6 +56,10 @@ struct loop {
 	int let_go; /* nobody stops any more */
 	int attach_ret;
 	__u32 gen;
+	__u32 nr_commits; /* requests to commit, of however many CPUs */
+	__u32 nr_sleeps;
+	void (*on_sleep)(void); /* while an agent sleeps */
+	__u64 now;
 };
 
 static struct loop loop;
@@ -69,6 +78,33 @@ static inline int loop_admin(struct ghost_backend *self, struct ghost_ctl *ctl)
 	return 0;
 }
 
+/* A queue for agents that spin; there is room for one. */
+static inline int loop_queue_create(struct ghost_ctl *ctl)
+{
+	if (ctl->len > LOOP_MADE_LEN)
+		return -ENOSPC;
+	ctl->queue = LOOP_CPUS;
+	loop.cpu[LOOP_CPUS].queue = (struct ghost_queue){
+		.first = LOOP_CPUS * GHOST_QUEUE_LEN,
+		.len = ctl->len,
+	};
+	return 0;
+}
+
+static inline void loop_commit(const struct ghost_ctl *ctl)
+{
+	loop.nr_commits++;
+	for (__u32 cpu = 0; cpu < LOOP_CPUS; cpu++) {
+		struct loop_cpu *at = &loop.at[cpu];
+
+		if (!(ctl->cpus[0] >> cpu & 1) || loop.rw[cpu].txn.state != GHOST_TXN_READY)
+			continue;
+		at->txn = loop.rw[cpu].txn;
+		at->nr_remote++;
+		loop.rw[cpu].txn.state = at->answer ? at->answer : GHOST_TXN_COMMITTED;
+	}
+}
+
 static inline int loop_agent(struct ghost_backend *self, struct ghost_ctl *ctl)
 {
 	ctl->ret = 0;
@@ -82,6 +118,25 @@ static inline int loop_agent(struct ghost_backend *self, struct ghost_ctl *ctl)
 		break;
 	case GHOST_CTL_AGENT_PING:
 		loop.at[ctl->cpu].pings++;
+		break;
+	case GHOST_CTL_AGENT_DETACH:
+		loop.cpu[ctl->cpu].agent_tid = 0;
+		break;
+	case GHOST_CTL_QUEUE_CREATE:
+		ctl->ret = loop_queue_create(ctl);
+		break;
+	case GHOST_CTL_QUEUE_DESTROY:
+		loop.cpu[ctl->queue % LOOP_QUEUES].queue.len = 0;
+		break;
+	case GHOST_CTL_QUEUE_DEFAULT:
+		loop_es()->default_queue = ctl->queue;
+		break;
+	case GHOST_CTL_COMMIT:
+		loop_commit(ctl);
+		break;
+	case GHOST_CTL_KICK:
+		for (__u32 cpu = 0; cpu < LOOP_CPUS; cpu++)
+			loop.at[cpu].nr_kicks += ctl->cpus[0] >> cpu & 1;
 		break;
 	}
 	pthread_mutex_unlock(&loop.lock);
@@ -133,6 +188,21 @@ static inline void loop_agent_yield(struct ghost_backend *self)
 	pthread_mutex_unlock(&loop.lock);
 }
 
+static inline void loop_sleep(struct ghost_backend *self, __u64 ns)
+{
+	pthread_mutex_lock(&loop.lock);
+	loop.nr_sleeps++;
+	loop.now += ns;
+	if (loop.on_sleep)
+		loop.on_sleep();
+	pthread_mutex_unlock(&loop.lock);
+}
+
+static inline __u64 loop_now_ns(struct ghost_backend *self)
+{
+	return __atomic_load_n(&loop.now, __ATOMIC_RELAXED);
+}
+
 /* --- the test's side ------------------------------------------------------------------ */
 
 /* Enclave 1 with CPUs 0 .. @nr_cpus - 1 and no threads. */
@@ -147,6 +217,10 @@ static inline void loop_reset(__u32 nr_cpus)
 	loop.backend.agent_pin = loop_agent_pin;
 	loop.backend.agent_enter = loop_agent_enter;
 	loop.backend.agent_yield = loop_agent_yield;
+	loop.backend.agent_spin = loop_agent_enter;
+	loop.backend.agent_relax = loop_agent_yield;
+	loop.backend.sleep = loop_sleep;
+	loop.backend.now_ns = loop_now_ns;
 	loop.backend.task_leave = loop_task_leave;
 	pthread_mutex_init(&loop.lock, NULL);
 	pthread_cond_init(&loop.changed, NULL);
