@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # From samples to medians: the table on stdout, the JSON file.
-# In: lines "bench name system ns hand-overs switches hand-overs-in-all", the
-# files left_out and counters, the environment as variables. Out: see docs/bench.md.
+# In: lines "bench name system ns hand-overs switches hand-overs-in-all cpus", with
+# "-" for switches where nothing is handed over; the files left_out and counters, the
+# environment as variables. Out: see docs/bench.md.
 # Called by: bench/micro.
 
 function q(text) {
@@ -32,8 +33,27 @@ function quantile(p,    at, low) {
 	return x[low] + (at - low) * (x[low + 1] - x[low])
 }
 
+# The paper's figure for a line over its own line 12, the CFS context switch.
+function paper_text(line, none) {
+	return line in paper ? sprintf("%.2f", paper[line] / paper["switch eevdf"]) : none
+}
+
 function ratio_text(a, b) {
 	return b > 0 ? sprintf("%.3f", a / b) : "null"
+}
+
+BEGIN {
+	# SOSP '21, Table 3, ns on a Skylake; groups of ten, per transaction here.
+	paper["message_local ghost"] = 725
+	paper["message_global ghost"] = 265
+	paper["local_schedule ghost"] = 888
+	paper["remote_agent ghost"] = 668
+	paper["remote_target ghost"] = 1064
+	paper["remote_end_to_end ghost"] = 1772
+	paper["group_agent_per_txn ghost"] = 3964 / 10
+	paper["group_end_to_end ghost"] = 5688 / 10
+	paper["syscall eevdf"] = 72
+	paper["switch eevdf"] = 599
 }
 
 {
@@ -43,6 +63,8 @@ function ratio_text(a, b) {
 		bench[row] = $1
 		name[row] = $2
 		system_of[row] = $3
+		handed[row] = $6 != "-"
+		cpus_of[row] = $8
 	}
 	value[row, ++count[row]] = $4
 	handovers[row] += $5
@@ -63,23 +85,29 @@ END {
 	base = median["switch" SUBSEP "eevdf"]
 
 	print ""
-	printf "ns per hand-over, %s time, two %s, kernel %s, %s CPUs, %s\n", mode,
+	printf "ns per hand-over or step, %s time, two %s, kernel %s, %s CPUs, %s\n", mode,
 		(layout == "thread" ? "threads of one process" : "processes"), kernel, cpus,
 		(accelerator == "none" ? cpu : "a VM (" accelerator ")")
 	print ""
-	printf "%-15s %-12s %10s %10s %10s %10s %10s %9s\n", "bench", "system", "median", "p10",
-		"p90", "x EEVDF", "x EEVDF", "switches"
-	printf "%-15s %-12s %10s %10s %10s %10s %10s %9s\n", "", "", "", "", "", "same", "switch",
-		"per h.-o."
+	printf "%-20s %-12s %9s %9s %9s %9s %9s %9s %9s\n", "bench", "system", "median", "p10",
+		"p90", "x EEVDF", "x EEVDF", "the same", "switches"
+	printf "%-20s %-12s %9s %9s %9s %9s %9s %9s %9s\n", "", "", "", "", "", "same", "switch",
+		"in paper", "per h.-o."
 	for (r = 1; r <= nr_rows; r++) {
 		row = rows[r]
 		same = median[bench[row] SUBSEP "eevdf"]
-		printf "%-15s %-12s %10.0f %10.0f %10.0f %10s %10s %9.2f\n", name[row],
+		printf "%-20s %-12s %9.0f %9.0f %9.0f %9s %9s %9s %9s\n", name[row],
 			system_of[row], median[row], p10[row], p90[row],
 			(same > 0 ? sprintf("%.2f", median[row] / same) : "-"),
 			(base > 0 ? sprintf("%.2f", median[row] / base) : "-"),
-			switches[row] / handovers[row]
+			paper_text(name[row] " " system_of[row], "-"),
+			(handed[row] ? sprintf("%.2f", switches[row] / handovers[row]) : "-")
 	}
+	print ""
+	if (("group_end_to_end" SUBSEP "ghost") in median)
+		printf "Groups: per transaction, of %s at once.\n",
+			cpus_of["group_end_to_end" SUBSEP "ghost"]
+	print "In the paper: its Table 3 over its own CFS switch (line 12, 599 ns), on hardware."
 	print ""
 
 	nr_counters = 0
@@ -126,11 +154,13 @@ END {
 		row = rows[r]
 		printf "%s\n  {\"bench\": %s, \"system\": %s, \"median\": %.1f, \"p10\": %.1f, " \
 			"\"p90\": %.1f, \"unit\": \"ns\", \"ratio\": %s, \"ratio_same\": %s, " \
-			"\"switches_per_handover\": %.3f, \"samples\": [", (r > 1 ? "," : ""),
+			"\"paper_ratio\": %s, \"cpus\": %d, \"switches_per_handover\": %s, " \
+			"\"samples\": [", (r > 1 ? "," : ""),
 			q(name[row]), q(system_of[row]), median[row], p10[row], p90[row],
 			ratio_text(median[row], base),
 			ratio_text(median[row], median[bench[row] SUBSEP "eevdf"]),
-			switches[row] / handovers[row] >json
+			paper_text(name[row] " " system_of[row], "null"), cpus_of[row],
+			(handed[row] ? sprintf("%.3f", switches[row] / handovers[row]) : "null") >json
 		for (i = 1; i <= count[row]; i++)
 			printf "%s%.1f", (i > 1 ? ", " : ""), value[row, i] >json
 		printf "]}" >json

@@ -145,7 +145,8 @@ has_line() { # REGEX: exactly one line of the file is this
 text='"[^"]*"' num='[0-9]+\.[0-9]+'
 result_of() { # BENCH SYSTEM
 	printf '%s' "^  \{\"bench\": \"$1\", \"system\": \"$2\", \"median\": $num, \"p10\": $num, \"p90\": $num, " \
-		"\"unit\": \"ns\", \"ratio\": $num, \"ratio_same\": $num, \"switches_per_handover\": $num, " \
+		"\"unit\": \"ns\", \"ratio\": $num, \"ratio_same\": $num, \"paper_ratio\": ($num|null), " \
+		"\"cpus\": [0-9]+, \"switches_per_handover\": $num, " \
 		"\"samples\": \[$num\]\},?\$"
 }
 check 'the results name the machine' has_line \
@@ -156,9 +157,13 @@ check 'the results name commit, date and repeats, and say that the run was quick
 	"^ \"commit\": $text, \"date\": $text, \"repeats\": 1, \"quick\": true,\$"
 for bench in switch yield wakeup; do
 	check "the results have $bench of eevdf" has_line "$(result_of $bench eevdf)"
-	[ ! -x "$bin/fifo_load" ] ||
-		check "the results have $bench of fifo_bpf" has_line "$(result_of $bench fifo_bpf)"
 done
+if [ -x "$bin/fifo_load" ]; then
+	# Its switch is the pick of a BPF program.
+	for bench in bpf_pick yield wakeup; do
+		check "the results have $bench of fifo_bpf" has_line "$(result_of $bench fifo_bpf)"
+	done
+fi
 ghost_is_there() {
 	cat "$json"
 	grep -qE "$(result_of local_schedule ghost)" "$json" || grep -q '{"system": "ghost", "why": "' "$json"
@@ -171,6 +176,24 @@ rival_is_there() { # SYSTEM
 for rival in scx_simple scx_userland; do
 	check "the results have switch of $rival, or why not" rival_is_there $rival
 done
+step_of() { # BENCH SYSTEM PAPER: a step hands nothing over
+	printf '%s' "^  \{\"bench\": \"$1\", \"system\": \"$2\", .*\"ratio\": $num, \"ratio_same\": [0-9.a-z]+, " \
+		"\"paper_ratio\": $3, \"cpus\": [0-9]+, \"switches_per_handover\": null, \"samples\": \[$num\]\},?\$"
+}
+if [ -x "$bin/table3" ]; then
+	# 725 ns of the paper's Table 3 over its 599 ns, and so on.
+	check 'the results have message_local with the ratio of the paper' \
+		has_line "$(step_of message_local ghost 1.21)"
+	check 'the results have remote_end_to_end with the ratio of the paper' \
+		has_line "$(step_of remote_end_to_end ghost 2.96)"
+	check 'the results have syscall with the ratio of the paper' has_line "$(step_of syscall eevdf 0.12)"
+	for bench in message_global remote_agent remote_target group_agent_per_txn group_end_to_end; do
+		check "the results have $bench" has_line "$(step_of $bench ghost '[0-9.]+')"
+	done
+	for bench in request prestaged_pick; do
+		check "the results have $bench, which the paper has not" has_line "$(step_of $bench ghost null)"
+	done
+fi
 check "EEVDF's switch has the ratio 1" has_line '"switch", "system": "eevdf", .*"ratio": 1\.000,'
 brackets_match() {
 	cat "$json"
@@ -186,5 +209,11 @@ cannot_be_quoted() {
 	grep -q 'Do not quote it' "$work/micro.out"
 }
 check 'a quick run says that it is not to be quoted' cannot_be_quoted
+says_ratios() {
+	cat "$work/micro.out"
+	[ "${GHOST_VM:-0}" != 1 ] && [ ${#sched[@]} = 0 ] ||
+		grep -q 'Numbers from a VM are ratios within one run' "$work/micro.out"
+}
+check 'from a VM the table says that it has ratios and no times' says_ratios
 
 printf '1..%d\n' $n
