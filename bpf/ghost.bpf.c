@@ -127,6 +127,7 @@ void BPF_PROG(ghost_disable, struct task_struct *p)
 		if (old)
 			bpf_task_release(old);
 	}
+	event_task_owed(slot, p->se.sum_exec_runtime);
 	event_task_gone(slot, p->__state & TASK_DEAD, p->se.sum_exec_runtime);
 	scx_bpf_task_set_dsq_vtime(p, 0);
 }

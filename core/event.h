@@ -480,7 +480,23 @@ static void event_task_priority(__u32 slot)
 	event_task_changed(slot, GHOST_MSG_TASK_PRIORITY_CHANGED);
 }
 
-/* It died, or left for another class: the slot is free again. */
+/*
+ * It is about to go. If it joined while it ran and was never off its CPU since,
+ * its TASK_NEW is still owed, and every membership begins with that.
+ */
+static void event_task_owed(__u32 slot, __u64 runtime_ns)
+{
+	const struct core_task *t = port_task(slot);
+	const struct ghost_status *st;
+
+	if (!t || t->state != CORE_TASK_NEW)
+		return;
+	st = port_status(t->enclave, slot);
+	if (st)
+		event_task_blocked(slot, st->cpu, runtime_ns);
+}
+
+/* It died, or left for another class: the slot is free again. After event_task_owed(). */
 static void event_task_gone(__u32 slot, int dead, __u64 runtime_ns)
 {
 	struct ghost_msg m = { .type = GHOST_MSG_TASK_DEPARTED, .slot = slot };

@@ -649,6 +649,10 @@ static void disable(struct machine *m, struct thread *t, bool dead)
 		struct told told = tell_begin(m, t);
 
 		m->refs[slot_of(t)] = NULL;
+		event_task_owed(slot_of(t), t->runtime_ns);
+		tell_end(m, &told, t->told ? 0 : GHOST_MSG_TASK_NEW, !t->told, false);
+		t->told = true;
+		told = tell_begin(m, t);
 		event_task_gone(slot_of(t), dead, t->runtime_ns);
 		tell_end(m, &told, dead ? GHOST_MSG_TASK_DEAD : GHOST_MSG_TASK_DEPARTED, 1, false);
 		machine_trace(m, TRACE_LEAVE, t->cpu, t, dead);

@@ -101,8 +101,11 @@ static inline void thread_block(__u32 slot)
 
 static inline void thread_gone(__u32 slot, int dead)
 {
+	__u64 runtime_ns = fake.th[slot].runtime_ns;
+
 	thread_stop(slot);
-	event_task_gone(slot, dead, fake.th[slot].runtime_ns);
+	event_task_owed(slot, runtime_ns);
+	event_task_gone(slot, dead, runtime_ns);
 }
 
 static inline void thread_nice(__u32 slot, __s32 nice)
@@ -148,6 +151,18 @@ static inline struct ghost_msg expect_msg_in(__u32 enclave, __u32 queue, __u32 t
 	assert_int_equal(m.seq, fake.task[slot].seq);
 	assert_int_equal(m.len, sizeof(m));
 	return m;
+}
+
+/* Gone before it was told of: TASK_NEW, not runnable, and something else after it. */
+static inline void expect_owed(__u32 queue, __u32 slot)
+{
+	struct ghost_msg m = { 0 };
+
+	assert_true(fake_pop(1, queue, &m));
+	assert_int_equal(m.type, GHOST_MSG_TASK_NEW);
+	assert_int_equal(m.gtid, fake.task[slot].gtid);
+	assert_int_equal(m.seq, fake.task[slot].seq - 1);
+	assert_int_equal(m.flags & GHOST_MSG_RUNNABLE, 0);
 }
 
 static inline struct ghost_msg expect_msg(__u32 cpu, __u32 type, __u32 slot)

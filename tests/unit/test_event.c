@@ -399,6 +399,8 @@ static void test_event_leaving_is_told_from_every_state(void **state)
 			setup(NULL);
 			s = thread_in(from[i]);
 			thread_gone(s, dead);
+			if (from[i] == CORE_TASK_NEW)
+				expect_owed(0, s);
 			expect_msg(0, dead ? GHOST_MSG_TASK_DEAD : GHOST_MSG_TASK_DEPARTED, s);
 			expect_no_msg();
 			assert_status(s, 0);
@@ -792,6 +794,8 @@ static void test_event_departure_from_a_cpu_says_current(void **state)
 		setup(NULL);
 		s = thread_in(from[i]);
 		thread_gone(s, 0);
+		if (from[i] == CORE_TASK_NEW)
+			expect_owed(0, s);
 		assert_int_equal(expect_msg(0, GHOST_MSG_TASK_DEPARTED, s).flags,
 				 from[i] == CORE_TASK_RUNNING ? GHOST_MSG_CURRENT : 0);
 	}
@@ -1121,6 +1125,7 @@ static void test_event_about_no_thread_does_nothing(void **state)
 		event_task_blocked(slots[i], 0, 1);
 		event_task_affinity(slots[i]);
 		event_task_priority(slots[i]);
+		event_task_owed(slots[i], 1);
 		event_task_gone(slots[i], 1, 1);
 	}
 	assert_int_equal(event_task_join(1, FAKE_ENCLAVES, 5), -1);

@@ -1061,6 +1061,8 @@ static void test_queue_assoc_works_in_every_state(void **state)
 				 from[i] == CORE_TASK_NEW ? GHOST_ASSOC_NEW : 0);
 		thread_stop(s);
 		thread_gone(s, 0);
+		if (from[i] == CORE_TASK_NEW)
+			expect_owed(queue, s);
 		expect_msg_in(1, queue, GHOST_MSG_TASK_DEPARTED, s);
 		expect_no_msg();
 	}

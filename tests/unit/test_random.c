@@ -176,11 +176,13 @@ static void block(__u32 s)
 
 static void gone(__u32 s)
 {
+	__u32 owed = thread[s].life == NEW_RUNS;
+
 	thread_gone(s, below(2));
 	thread[s].life = ABSENT;
 	thread[s].reenqueue = false;
 	nr_live--;
-	told(s, 1, 1);
+	told(s, 1 + owed, 1 + owed);
 }
 
 /* Affinity, or nice value: what waits is taken out before and put back after. */
