@@ -3,7 +3,7 @@
  * The contract: what a kernel side promises to whoever makes enclaves and
  * agents by hand, be it the real one or the simulated one.
  * In: a world that makes threads and tells them what to do. Out: cases.
- * Called by tests/sim/test_contract.c and tests/vm/test_contract.c.
+ * Worlds are tests/sim/world.c and tests/vm/world.c, programs test_contract.c beside them.
  */
 #ifndef GHOST_TESTS_CONTRACT_CONTRACT_H
 #define GHOST_TESTS_CONTRACT_CONTRACT_H
@@ -141,6 +141,13 @@ extern const struct contract_case *const contract_suites[]; /* of these; ends wi
  * down. @w->ops, backend and puppets are given; the rest tells how it went.
  */
 void contract_run(struct world *w, const struct contract_case *c);
+
+/*
+ * contract_main() - what remains of main(), by each world: a machine, and all
+ * cases of @suites (which ends with NULL) or those that @argv[1] picks
+ */
+int contract_main(const char *name, const struct contract_case *const *suites, int argc,
+		  char **argv);
 
 /* --- for cases: judging --------------------------------------------------------- */
 
