@@ -13,8 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "libghost/agent.h"
 #include "libghost/backend.h"
 #include "libghost/enclave.h"
+#include "libghost/policy.h"
 #include "libghost/queue.h"
 
 #define MS 1000000ull
@@ -31,7 +33,7 @@ enum {
 	NR_CPUS,
 };
 
-#define PUPPETS_MAX 16
+#define PUPPETS_MAX 128
 #define AGENTS_MAX 8
 
 struct world;
@@ -43,10 +45,16 @@ enum puppet_order {
 	PUPPET_SPIN,  /* so as well */
 	/* once, then spin */
 	PUPPET_YIELD,
-	PUPPET_FORK, /* @child begins its life; it spins */
-	PUPPET_MOVE, /* to @cpus */
-	PUPPET_NICE, /* to @nice */
+	PUPPET_FORK,  /* @child begins its life; it spins */
+	PUPPET_MOVE,  /* to @cpus */
+	PUPPET_NICE,  /* to @nice */
+	PUPPET_LEAVE, /* our class, for the fair one, and doze there */
 	PUPPET_EXIT,
+	/* over and over, until told otherwise */
+	PUPPET_DOZE,   /* sleep for @nap_ns */
+	PUPPET_WANDER, /* move to @cpus, to @there, ... */
+	PUPPET_ROAM,   /* so as well, and leave our class in between */
+	PUPPET_HERD,   /* move @child to @cpus, to @there, ... */
 };
 
 enum puppet_class {
@@ -67,10 +75,15 @@ struct puppet {
 	int32_t nice;
 	uint32_t slot; /* as a member */
 	struct ghost_cpuset cpus;
+	struct ghost_cpuset there;
+	uint64_t nap_ns;
 	struct puppet *child;
 };
 
-/* What @p, running on @cpu, is to do next. For worlds. */
+/*
+ * What @p, running on @cpu, is to do next. For worlds: of those over and over
+ * they see DOZE, a single nap, and HERD, a single move.
+ */
 enum puppet_order puppet_next(struct puppet *p, uint32_t cpu);
 
 /* --- worlds --------------------------------------------------------------------- */
@@ -121,6 +134,8 @@ struct world {
 	uint32_t nr_disturbed;
 	char failure[512]; /* "" while all is well */
 	bool unclean;	   /* what the case made could not be taken down */
+	struct ghost_agents *agents_of_policy;
+	const char *policy; /* its name, for the failure; NULL: none */
 };
 
 struct contract_case {
@@ -135,6 +150,9 @@ extern const struct contract_case contract_cases[];
 extern const struct contract_case contract_remote_cases[];
 extern const struct contract_case contract_queue_cases[];
 extern const struct contract_case *const contract_suites[]; /* of these; ends with NULL */
+/* What the tests of the original assert, see docs/conformance.md; in programs of their own. */
+extern const struct contract_case contract_conformance_cases[];
+extern const struct contract_case contract_policy_cases[];
 
 /*
  * contract_run() - the case, in an enclave of its own, and everything taken
@@ -260,8 +278,13 @@ uint32_t agent_tid(const struct agent *a);
 void agents_up(struct world *w);
 /* The same with agents that spin, which are no threads of our class. */
 void spinners_up(struct world *w);
-/* @w->e anew, with CPU_OTHER as well. */
+/* @w->e anew, with these CPUs. */
+void enclave_anew(struct world *w, struct ghost_cpuset cpus);
+/* With CPU_OTHER as well. */
 void wide_enclave(struct world *w);
+/* Agents of the library decide by @policy; their messages are not for cases. */
+void policy_up(struct world *w, const struct ghost_policy *policy);
+void policy_down(struct world *w);
 /* The agent of @cpu makes the request @ctl; returns as ctl_agent(), the answers are in @ctl. */
 int agent_ask(struct world *w, uint32_t cpu, struct ghost_ctl *ctl);
 /* As by SIGKILL; of a spinning agent. */
@@ -282,6 +305,8 @@ bool commit_ended(struct world *w, uint32_t cpu);
 uint32_t commit(struct world *w, uint32_t cpu, const struct ghost_txn *t);
 /* Begin, and see it carried out. */
 void carried_out(struct world *w, uint32_t cpu, const struct ghost_txn *t);
+/* The agent has nothing to run, and its CPU to give up. */
+void rest(struct world *w, uint32_t cpu);
 /* The agent yields without a transaction. */
 void yield_begin(struct world *w, uint32_t cpu);
 /* Write @t, READY, for @cpu; nobody is told. */

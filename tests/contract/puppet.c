@@ -20,7 +20,8 @@ void contract_fail(struct world *w, const char *file, int line, const char *form
 	va_list args;
 	int n;
 
-	n = snprintf(w->failure, sizeof(w->failure), "%s:%d: ", name ? name + 1 : file, line);
+	n = snprintf(w->failure, sizeof(w->failure), "%s:%d: %s%s", name ? name + 1 : file, line,
+		     w->policy ?: "", w->policy ? ": " : "");
 	va_start(args, format);
 	vsnprintf(w->failure + n, sizeof(w->failure) - n, format, args);
 	va_end(args);
@@ -34,19 +35,46 @@ void pass(struct world *w, uint32_t ms)
 
 /* --- puppets -------------------------------------------------------------------- */
 
+static void turn_round(struct puppet *p)
+{
+	struct ghost_cpuset cpus = p->cpus;
+
+	p->cpus = p->there;
+	p->there = cpus;
+}
+
 enum puppet_order puppet_next(struct puppet *p, uint32_t cpu)
 {
 	uint32_t nr = ghost_load_acquire(&p->nr_orders);
+	bool first = nr != p->nr_obeyed;
 
 	p->cpu = cpu;
-	if (nr != p->nr_obeyed) {
+	if (first)
 		ghost_store_release(&p->nr_obeyed, nr);
-		return p->order;
-	}
-	if (p->order == PUPPET_BLOCK)
+	else if (p->order != PUPPET_BLOCK)
+		ghost_store_release(&p->rounds, p->rounds + 1);
+	switch (p->order) {
+	case PUPPET_BLOCK:
 		return PUPPET_BLOCK;
-	ghost_store_release(&p->rounds, p->rounds + 1);
-	return PUPPET_SPIN;
+	case PUPPET_LEAVE:
+		if (first)
+			return PUPPET_LEAVE;
+		/* fall through */
+	case PUPPET_DOZE:
+		return p->rounds % 2 ? PUPPET_SPIN : PUPPET_DOZE;
+	case PUPPET_ROAM:
+		if (p->rounds % 2)
+			return PUPPET_LEAVE;
+		/* fall through */
+	case PUPPET_WANDER:
+		turn_round(p);
+		return PUPPET_MOVE;
+	case PUPPET_HERD:
+		turn_round(p);
+		return PUPPET_HERD;
+	default:
+		return first ? p->order : PUPPET_SPIN;
+	}
 }
 
 struct ghost_cpuset cpus_of(int a, int b)
@@ -648,6 +676,14 @@ uint32_t remote(struct world *w, uint32_t from, uint32_t cpu, const struct ghost
 	return state;
 }
 
+void rest(struct world *w, uint32_t cpu)
+{
+	struct ghost_txn t = fresh(w, cpu, NULL);
+
+	commit_begin(w, cpu, &t);
+	check_is(w, commit_settled(w, cpu), GHOST_TXN_YIELDED);
+}
+
 void yield_begin(struct world *w, uint32_t cpu)
 {
 	agent_wait(w, w->agent_on[cpu]);
@@ -692,12 +728,10 @@ void other_enclave(struct world *w)
 	check_is(w, ghost_enclave_create(&w->other, w->backend, &opts), 0);
 }
 
-void wide_enclave(struct world *w)
+void enclave_anew(struct world *w, struct ghost_cpuset cpus)
 {
-	struct ghost_cpuset cpus = cpus_of(CPU_A, CPU_B);
 	struct ghost_enclave_opts opts = { .size = sizeof(opts), .cpus = &cpus };
 
-	ghost_cpuset_add(&cpus, CPU_OTHER);
 	check_is(w, ghost_enclave_destroy(w->e), 0);
 	ghost_enclave_close(w->e);
 	w->e = NULL;
@@ -705,6 +739,29 @@ void wide_enclave(struct world *w)
 	w->mem = ghost_enclave_memory(w->e);
 	if (w->ops->settle)
 		w->ops->settle(w);
+}
+
+void wide_enclave(struct world *w)
+{
+	struct ghost_cpuset cpus = cpus_of(CPU_A, CPU_B);
+
+	ghost_cpuset_add(&cpus, CPU_OTHER);
+	enclave_anew(w, cpus);
+}
+
+void policy_up(struct world *w, const struct ghost_policy *policy)
+{
+	w->policy = policy->name;
+	check_is(w, ghost_agents_start(&w->agents_of_policy, w->e, policy, NULL), 0);
+	check_is(w, enclave_state(w), GHOST_ENCLAVE_ONLINE);
+}
+
+void policy_down(struct world *w)
+{
+	check_is(w, enclave_state(w), GHOST_ENCLAVE_ONLINE);
+	ghost_agents_stop(w->agents_of_policy);
+	w->agents_of_policy = NULL;
+	w->policy = NULL;
 }
 
 /* Whatever the case has left; says in @w->unclean when that cannot be done. */
@@ -715,6 +772,7 @@ static void take_down(struct world *w)
 	/* Those of the fair class would keep agents from their CPUs. */
 	for (uint32_t i = 0; i < w->nr_puppets; i++)
 		order(w, &w->puppets[i], PUPPET_BLOCK);
+	ghost_agents_stop(w->agents_of_policy);
 	if (w->e) {
 		/* What came and was not asked for. */
 		drain(w);
@@ -751,6 +809,8 @@ void contract_run(struct world *w, const struct contract_case *c)
 	memset(w->agents, 0, sizeof(w->agents));
 	memset(w->agent_on, 0, sizeof(w->agent_on));
 	w->e = w->other = NULL;
+	w->agents_of_policy = NULL;
+	w->policy = NULL;
 	w->nr_puppets = 0;
 	w->nr_agents = 0;
 	w->nr_disturbed = 0;

@@ -19,15 +19,6 @@ static uint32_t reason_of(struct world *w, struct puppet *p)
 	return expect(w, p, GHOST_MSG_TASK_PREEMPT).reason;
 }
 
-/* Its agent gave @cpu up; nothing is left to be told there. */
-static void rest(struct world *w, uint32_t cpu)
-{
-	struct ghost_txn t = fresh(w, cpu, NULL);
-
-	commit_begin(w, cpu, &t);
-	check_is(w, commit_settled(w, cpu), GHOST_TXN_YIELDED);
-}
-
 /* --- one CPU ---------------------------------------------------------------------- */
 
 static void case_a_remote_commit_runs_a_thread_on_another_cpu(struct world *w)

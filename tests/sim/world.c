@@ -28,7 +28,7 @@ static const struct behaviour behaviour_puppet;
 static struct action puppet_acts(struct machine *m, struct thread *t)
 {
 	struct puppet *p = t->data;
-	struct thread *child;
+	struct thread *child, *other;
 
 	switch (puppet_next(p, t->cpu)) {
 	case PUPPET_BLOCK:
@@ -48,8 +48,22 @@ static struct action puppet_acts(struct machine *m, struct thread *t)
 	case PUPPET_NICE:
 		thread_nice(m, t, p->nice);
 		break;
+	case PUPPET_LEAVE:
+		if (t->class_ == CLASS_EXT)
+			thread_set_class(m, t, CLASS_FAIR);
+		break;
 	case PUPPET_EXIT:
 		return (struct action){ .act = ACT_EXIT };
+	case PUPPET_DOZE:
+		return (struct action){ .act = ACT_SLEEP, .ns = p->nap_ns };
+	case PUPPET_HERD:
+		other = p->child->tid ? thread_by_tid(m, p->child->tid) : NULL;
+		if (other)
+			thread_affinity(m, other, &p->cpus);
+		break;
+	case PUPPET_WANDER:
+	case PUPPET_ROAM:
+		break; /* told as what they are made of */
 	}
 	return (struct action){ .act = ACT_RUN, .ns = SPIN_NS };
 }
@@ -199,7 +213,7 @@ static void case_main(struct process *p, void *arg)
 
 static void test_case(void **state)
 {
-	struct machine_options opt = { .profile = profile_at(0), .capacity = 64, .seed = 1 };
+	struct machine_options opt = { .profile = profile_at(0), .capacity = 256, .seed = 1 };
 	struct run r = { .w = { .ops = &ops, .puppets = puppets }, .c = *state };
 	char topology[TOPOLOGY_TEXT_SIZE], broken[sizeof(machine->broken)];
 	const char *why = "";
@@ -220,7 +234,7 @@ static void test_case(void **state)
 	processes_free(machine);
 	machine_free(machine);
 	if (broken[0])
-		fail_msg("%s", broken);
+		fail_msg("%s; %s", broken, r.w.failure);
 	if (r.w.failure[0])
 		fail_msg("%s", r.w.failure);
 	assert_true(over);
