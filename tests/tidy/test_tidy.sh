@@ -260,6 +260,24 @@ fi | report 'the version is the top of the changelog'
 	done
 } | report 'every relative link in a page leads somewhere'
 
+# Cases stand in a table of their suite as CASE(case_x), and in the page as `case_x`.
+cases_of() { # FILE...
+	cat -- "$@" 2>/dev/null | grep -oE 'CASE\(case_[a-z0-9_]+' | sed 's/^CASE(//' | sort -u
+}
+{
+	page=docs/conformance.md
+	mapfile -t suites < <(select_files '^tests/(contract/(conformance|policy)|vm/test_conformance)\.c$')
+	listed=$(grep -oE '`case_[a-z0-9_]+`' "$page" 2>/dev/null | tr -d '`' | sort -u)
+	coming=$(grep -E '\| to come \|$' "$page" 2>/dev/null | grep -oE '`case_[a-z0-9_]+`' | tr -d '`' | sort -u)
+	[ ${#suites[@]} -eq 0 ] || comm -23 <(cases_of "${suites[@]}") <(echo "$listed") | sed "s|.*|& is not in $page|"
+	[ ! -f "$page" ] || {
+		mapfile -t all < <(select_files '^tests/(contract/.*|vm/test_conformance)\.c$')
+		comm -13 <(cases_of ${all[@]+"${all[@]}"}) <(comm -23 <(echo "$listed") <(echo "$coming")) |
+			grep . | sed "s|.*|$page: there is no &|"
+		comm -12 <(cases_of ${all[@]+"${all[@]}"}) <(echo "$coming") | grep . | sed "s|.*|$page: & has come|"
+	}
+} | report 'the page about conformance lists the cases there are'
+
 look '[[:blank:]]+$' -- "${prose[@]}" | report 'no line ends in blanks'
 
 # ---- tools ----

@@ -109,6 +109,24 @@ printf '# Changes\n\n## 1.2.4\n' | put CHANGELOG.md
 expect 'the changelog and the version agree' 'the version is'
 printf '[gone](nowhere.md)\n' >>"$work/abi/README.md"
 expect 'a dead link is refused' 'every relative link'
+suite() { # CASE...
+	printf '// %s\n' "$spdx"
+	printf '/*\n * CASE(%s)\n */\n' "$@"
+}
+suite case_a case_b | put tests/contract/policy.c
+printf '| a | `case_a` | passes |\n| b | `case_b` | passes |\n| c | `case_c` | to come |\n' | put docs/conformance.md
+printf '# docs\n' | put docs/README.md
+expect 'a page about conformance that lists the cases passes' ''
+conformance='the page about conformance'
+suite case_a | put tests/contract/policy.c
+expect 'a case that is not listed is refused' "$conformance"
+printf '# docs\n' | put docs/README.md
+printf '| a | `case_a` | passes |\n' | put docs/conformance.md
+expect 'a case that is listed and not there is refused' "$conformance"
+printf '# docs\n' | put docs/README.md
+suite case_a | put tests/contract/policy.c
+printf '| a | `case_a` | to come |\n' | put docs/conformance.md
+expect 'a case that has come is not still to come' "$conformance"
 printf 'blank \n' >>"$work/abi/README.md"
 expect 'blanks at the end of a line are refused' 'no line ends'
 if type -P shellcheck >/dev/null; then
