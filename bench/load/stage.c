@@ -147,10 +147,12 @@ static void news(struct stage *s, const struct ghost_msg *m, uint64_t got_ns)
 		/* fallthrough */
 	case GHOST_MSG_TASK_WAKEUP:
 		ghost_store_release(&a->asleep, 0);
+		ghost_store_release(&a->lost, 0);
 		ghost_store_release(&a->waits, 1);
 		break;
 	case GHOST_MSG_TASK_BLOCKED:
 		ghost_store_release(&a->waits, 0);
+		ghost_store_release(&a->lost, 0);
 		ghost_store_release(&a->asleep, 1);
 		break;
 	case GHOST_MSG_TASK_PREEMPT:
@@ -215,11 +217,12 @@ static void recover(struct stage *s, struct actor *a)
 	struct ghost_ctl ctl = { .op = GHOST_CTL_COMMIT, .enclave = ghost_enclave_id(s->enclave) };
 
 	ctl.cpus[0] = 1ull << a->cpu;
-	a->lost = 0;
+	/* Before: it may have run and lost its CPU again when the request returns. */
+	a->lost = a->waits = 0;
 	stage_write(&s->mem->cpu_rw[a->cpu].txn, a);
 	stage_ask(s, &ctl);
-	if (stage_settle(s, a))
-		a->waits = 0;
+	if (!stage_settle(s, a))
+		a->waits = 1;
 }
 
 /* For whoever has to find out why it hangs. */
