@@ -9,6 +9,7 @@
 #include "abi/cpu.h"
 #include "abi/ctl.h"
 #include "abi/enclave.h"
+#include "abi/hints.h"
 #include "abi/limits.h"
 #include "abi/msg.h"
 #include "abi/queue.h"

@@ -44,11 +44,15 @@ struct ghost_enclave_status {
 	__u32 nr_slots; /* no slot at or above this one was ever used */
 	__u32 nr_tasks;
 	__u32 nr_cpus;
-	__u32 deliver;	     /* GHOST_DELIVER_* */
-	__u64 nr_no_slot;    /* threads left to the fallback because the table was full */
-	__u32 default_queue; /* of new threads; GHOST_QUEUE_NONE: each has that of a CPU */
-	__u32 ring_len;	     /* messages in all queues together */
-	__u64 pad1[8];
+	__u32 deliver;	      /* GHOST_DELIVER_* */
+	__u64 nr_no_slot;     /* threads left to the fallback because the table was full */
+	__u32 default_queue;  /* of new threads; GHOST_QUEUE_NONE: each has that of a CPU */
+	__u32 ring_len;	      /* messages in all queues together */
+	__u64 lost_ns;	      /* GHOST_LOST_STALL: how long that thread had waited */
+	__u64 fell_ns;	      /* when agents decided no more, the last time; 0: never */
+	__u64 online_ns;      /* when agents began to decide, the last time; 0: never */
+	__u64 unscheduled_ns; /* longest wait of a runnable thread between the one and the other */
+	__u64 pad1[4];
 	__u64 idle[GHOST_CPU_WORDS]; /* CPUs with nothing to run */
 };
 

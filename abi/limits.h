@@ -39,7 +39,8 @@
 /* Agents that the messages of one queue can wake. */
 #define GHOST_WAKES_MAX 4
 
-/* The longest time for which a timer can be armed. */
+/* The shortest and the longest time for which a timer can be armed; less would keep the kernel busy. */
+#define GHOST_TIMER_MIN_NS 10000
 #define GHOST_TIMER_MAX_NS (86400ull * 1000 * 1000 * 1000)
 
 #define GHOST_COMM_LEN 16

@@ -58,4 +58,16 @@ static inline __u32 ghost_status_flags(__u64 word)
 	return (__u32)word;
 }
 
+/* How the thread is, in a word for people. */
+static inline const char *ghost_status_state(__u32 flags)
+{
+	if (flags & GHOST_STATUS_NEW)
+		return "new";
+	if (flags & GHOST_STATUS_ONCPU)
+		return "running";
+	if (flags & GHOST_STATUS_FALLBACK)
+		return "fallback";
+	return flags & GHOST_STATUS_RUNNABLE ? "waiting" : "blocked";
+}
+
 #endif

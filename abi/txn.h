@@ -65,16 +65,18 @@ static inline int ghost_txn_is_final(__u32 state)
 #define GHOST_RUN_ELIDE_PREEMPT 0x0200	   /* no TASK_PREEMPT for the member that it displaces */
 #define GHOST_RUN_SEND_TASK_ON_CPU 0x0400  /* TASK_ON_CPU when it is there */
 #define GHOST_RUN_DO_NOT_PREEMPT 0x1000	   /* refuse rather than displace a member */
+#define GHOST_RUN_SLICE_TIMER 0x2000	   /* remote: a timer ends the slice, if anyone waits */
 /* how it is committed */
 #define GHOST_COMMIT_ALLOW_TASK_ON_CPU 0x40000 /* the thread may be on that CPU already: leave it */
 #define GHOST_COMMIT_ELIDE_AGENT_SEQ 0x80000   /* do not advance the number of the CPU's agent */
 #define GHOST_COMMIT_AGENT_SEQ_ON_FAILURE 0x100000 /* advance it if refused */
 
-#define GHOST_TXN_FLAGS                                                                           \
-	(GHOST_RUN_RTLA_ON_PREEMPT | GHOST_RUN_RTLA_ON_BLOCKED | GHOST_RUN_RTLA_ON_YIELD |        \
-	 GHOST_RUN_RTLA_ON_IDLE | GHOST_RUN_NEED_CPU_NOT_IDLE | GHOST_RUN_ELIDE_PREEMPT |         \
-	 GHOST_RUN_SEND_TASK_ON_CPU | GHOST_RUN_DO_NOT_PREEMPT | GHOST_COMMIT_ALLOW_TASK_ON_CPU | \
-	 GHOST_COMMIT_ELIDE_AGENT_SEQ | GHOST_COMMIT_AGENT_SEQ_ON_FAILURE)
+#define GHOST_TXN_FLAGS                                                                    \
+	(GHOST_RUN_RTLA_ON_PREEMPT | GHOST_RUN_RTLA_ON_BLOCKED | GHOST_RUN_RTLA_ON_YIELD | \
+	 GHOST_RUN_RTLA_ON_IDLE | GHOST_RUN_NEED_CPU_NOT_IDLE | GHOST_RUN_ELIDE_PREEMPT |  \
+	 GHOST_RUN_SEND_TASK_ON_CPU | GHOST_RUN_DO_NOT_PREEMPT | GHOST_RUN_SLICE_TIMER |   \
+	 GHOST_COMMIT_ALLOW_TASK_ON_CPU | GHOST_COMMIT_ELIDE_AGENT_SEQ |                   \
+	 GHOST_COMMIT_AGENT_SEQ_ON_FAILURE)
 
 #define GHOST_SLICE_INF (~0ull)
 #define GHOST_CPU_NONE (~0u)

@@ -7,6 +7,7 @@
 #include "bpf/kernel.bpf.h"
 #include "bpf/maps.bpf.h"
 #include "bpf/port.bpf.h"
+#include "bpf/show.bpf.h"
 
 #include "core/cpu.h"
 #include "core/ctl.h"
@@ -57,8 +58,7 @@ static void task_bind(struct task_struct *p, u32 enclave)
 	st->tgid = p->tgid;
 	st->nice = p->static_prio - 120;
 	st->parent_tid = BPF_CORE_READ(p, real_parent, pid);
-	st->cgroup = BPF_CORE_READ(p, cgroups, dfl_cgrp, kn, id);
-	bpf_probe_read_kernel_str(st->comm, sizeof(st->comm), p->comm);
+	status_describe(st, p);
 	status_set_cpus(st, p);
 
 	own = bpf_task_acquire(p);
@@ -432,6 +432,15 @@ static int alarm(void *map, u32 *cpu, struct cpu_alarm *a)
 
 	if (again)
 		bpf_timer_start(&a->timer, again, 0);
+	return 0;
+}
+
+static int slice(void *map, u32 *cpu, struct cpu_slice *s)
+{
+	u64 again = txn_slice_over(*cpu);
+
+	if (again)
+		bpf_timer_start(&s->timer, again, 0);
 	return 0;
 }
 

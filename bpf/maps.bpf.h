@@ -149,4 +149,16 @@ struct {
 	__type(value, struct cpu_alarm);
 } ghost_alarms SEC(".maps");
 
+/* Timers that end slices, by CPU: a value holds one timer only. */
+struct cpu_slice {
+	struct bpf_timer timer;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, GHOST_CPUS_MAX);
+	__type(key, u32);
+	__type(value, struct cpu_slice);
+} ghost_slices SEC(".maps");
+
 #endif

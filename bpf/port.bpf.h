@@ -14,6 +14,7 @@
 #define PORT_COLD __weak __attribute__((noinline))
 #define port_for(i, from, to) bpf_for(i, from, to)
 #include "core/port.h"
+#include "core/task.h"
 
 /* DSQ ids: one custody and one fallback DSQ per enclave, one parking place per CPU's agent. */
 #define DSQ_CUSTODY(enclave) (0x10000ull + (enclave))
@@ -196,6 +197,19 @@ static __always_inline int port_timer_set(u32 cpu, u64 ns)
 	return bpf_timer_start(&a->timer, ns, 0);
 }
 
+static int slice(void *map, u32 *cpu, struct cpu_slice *s);
+
+static __always_inline int port_slice_timer_set(u32 cpu, u64 ns)
+{
+	struct cpu_slice *s = bpf_map_lookup_elem(&ghost_slices, &cpu);
+
+	if (!s)
+		return -E_INVAL;
+	if (!bpf_timer_init(&s->timer, &ghost_slices, 1 /* CLOCK_MONOTONIC */))
+		bpf_timer_set_callback(&s->timer, slice);
+	return bpf_timer_start(&s->timer, ns, 0);
+}
+
 static __always_inline int port_wanted(u32 cpu)
 {
 	const struct rq *rq = bpf_per_cpu_ptr(&runqueues, cpu);
@@ -214,7 +228,7 @@ static __always_inline bool task_confined(const struct task_struct *p)
 	       (p->migration_disabled > 1 || p != bpf_get_current_task_btf());
 }
 
-static __always_inline bool task_allowed(const struct task_struct *p, u32 cpu)
+static __always_inline enum port_allowed task_allowed(const struct task_struct *p, u32 cpu)
 {
 	/*
 	 * Asking sched_ext to move a thread to a CPU it may not use ejects the
@@ -222,27 +236,36 @@ static __always_inline bool task_allowed(const struct task_struct *p, u32 cpu)
 	 * disabled may stay on the CPU of its run queue only (7.3: tested
 	 * before the mask, which may lag behind).
 	 */
+	if (!bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
+		return PORT_NOT_ALLOWED;
 	if (task_confined(p) && (u32)scx_bpf_task_cpu(p) != cpu)
-		return false;
-	return bpf_cpumask_test_cpu(cpu, p->cpus_ptr);
+		return PORT_CONFINED;
+	return PORT_ALLOWED;
 }
 
-static __always_inline int port_task_allowed(u32 slot, u32 cpu)
+static __always_inline enum port_allowed port_task_allowed(u32 slot, u32 cpu)
 {
 	struct task_ref *ref = bpf_map_lookup_elem(&ghost_refs, &slot);
 	struct task_struct *p = ref ? ref->task : NULL;
 
 	/* Callers are not sleepable: the pointer is protected by RCU as it is. */
-	return p && task_allowed(p, cpu);
+	return p ? task_allowed(p, cpu) : PORT_NOT_ALLOWED;
 }
 
-static __always_inline void port_task_name(u32 slot, struct ghost_status *st)
+/* What changes without a callback. */
+static __always_inline void status_describe(struct ghost_status *st, struct task_struct *p)
+{
+	bpf_probe_read_kernel_str(st->comm, sizeof(st->comm), p->comm);
+	st->cgroup = BPF_CORE_READ(p, cgroups, dfl_cgrp, kn, id);
+}
+
+static __always_inline void port_task_describe(u32 slot, struct ghost_status *st)
 {
 	struct task_ref *ref = bpf_map_lookup_elem(&ghost_refs, &slot);
 	struct task_struct *p = ref ? ref->task : NULL;
 
 	if (p)
-		bpf_probe_read_kernel_str(st->comm, sizeof(st->comm), p->comm);
+		status_describe(st, p);
 }
 
 static __always_inline int port_joining_set(u32 tid, u64 who)
@@ -271,7 +294,7 @@ static __always_inline int port_custody_open(struct port_custody *c, u32 enclave
  * threads come back to us at once, also when they are preempted later.
  */
 static __always_inline int port_custody_move(struct port_custody *c, u32 slot, u32 cpu,
-					     u64 slice_ns, enum port_move how)
+					     u64 slice_ns, enum port_move how, int stays)
 {
 	struct task_ref *ref = bpf_map_lookup_elem(&ghost_refs, &slot);
 	struct task_struct *p = ref ? ref->task : NULL;
@@ -279,11 +302,11 @@ static __always_inline int port_custody_move(struct port_custody *c, u32 slot, u
 
 	if (!p)
 		return 0;
-	if (how != PORT_MOVE_BEFORE && K_HAS_ENUM(scx_enq_flags, SCX_ENQ_IMMED))
+	if (!stays && K_HAS_ENUM(scx_enq_flags, SCX_ENQ_IMMED))
 		flags = K_ENUM(scx_enq_flags, SCX_ENQ_IMMED);
 	if (how != PORT_MOVE_HERE)
 		dsq = K_ENUM(scx_dsq_id_flags, SCX_DSQ_LOCAL_ON) | cpu;
-	if (how == PORT_MOVE_PREEMPT || how == PORT_MOVE_BEFORE)
+	if (how == PORT_MOVE_PREEMPT)
 		flags |= K_ENUM(scx_enq_flags, SCX_ENQ_PREEMPT);
 	scx_bpf_dsq_move_set_slice(&c->it, slice_ns);
 	return scx_bpf_dsq_move(&c->it, p, dsq, flags);
@@ -307,6 +330,27 @@ static __always_inline void port_reenqueue(u32 enclave, enum port_place place)
 static __always_inline int port_waiting(u32 enclave, enum port_place place)
 {
 	return scx_bpf_dsq_nr_queued(dsq_of(enclave, place)) > 0;
+}
+
+static __always_inline u32 port_fallback_look(u32 enclave, u32 slots[PORT_FALLBACK_LOOK])
+{
+	struct bpf_iter_scx_dsq it;
+	struct task_struct *p;
+	u32 nr = 0, i;
+	u64 who;
+
+	if (!bpf_iter_scx_dsq_new(&it, DSQ_FALLBACK(enclave), 0)) {
+		for (i = 0; i < PORT_FALLBACK_LOOK; i++) {
+			p = bpf_iter_scx_dsq_next(&it);
+			if (!p)
+				break;
+			who = p->scx.dsq_vtime;
+			if (who_kind(who) == WHO_MEMBER)
+				slots[nr++ % PORT_FALLBACK_LOOK] = who_index(who);
+		}
+	}
+	bpf_iter_scx_dsq_destroy(&it);
+	return nr;
 }
 
 static __always_inline int port_fallback_run(u32 enclave)

@@ -42,14 +42,17 @@ struct verb {
 };
 
 extern const struct verb verb_attach;
+extern const struct verb verb_bench;
 extern const struct verb verb_check;
 extern const struct verb verb_destroy;
 extern const struct verb verb_load;
 extern const struct verb verb_policies;
 extern const struct verb verb_run;
+extern const struct verb verb_serve;
 extern const struct verb verb_sim;
 extern const struct verb verb_status;
 extern const struct verb verb_unload;
+extern const struct verb verb_upgrade;
 
 /* --- messages: to stderr, prefixed "ghost: ", one write each ------------------- */
 
@@ -77,6 +80,9 @@ bool options_only_json(const struct verb *verb, int argc, char **argv);
 /* 0 or -EINVAL; @ret is untouched on failure. */
 int parse_duration(const char *text, uint64_t *ret_ns);
 int parse_uint(const char *text, uint64_t *ret);
+/* A cgroup (version 2): its number, or its folder. 0 or a negative errno; -EXDEV: it is something else. */
+#define CGROUP_ROOT "/sys/fs/cgroup"
+int parse_cgroup(const char *text, uint64_t *ret);
 int parse_bool(const char *text, bool *ret);
 
 /* "500us", "10ms", "inf"; in @buf. */
@@ -102,6 +108,11 @@ void param_defaults(const struct ghost_policy *policy, uint64_t *values);
 /* @nr_own rows, then those of @policy (may be NULL), then the end. Lives as long as the program. */
 struct argp_option *param_options(const struct argp_option *own, size_t nr_own,
 				  const struct ghost_policy *policy);
+
+/* The values as a line of JSON, for another process; "" when they do not fit. */
+void param_dump(const struct ghost_policy *policy, const uint64_t *values, char *buf, size_t size);
+/* And back. False when @dump is not of this policy: @values are its defaults then. */
+bool param_load(const struct ghost_policy *policy, const char *dump, uint64_t *values);
 
 /* --- JSON ------------------------------------------------------------------------ */
 

@@ -5,9 +5,13 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "cli/cli.h"
 
@@ -241,6 +245,26 @@ int parse_uint(const char *text, uint64_t *ret)
 	if (*end || errno)
 		return -EINVAL;
 	*ret = value;
+	return 0;
+}
+
+int parse_cgroup(const char *text, uint64_t *ret)
+{
+	char path[PATH_MAX];
+	struct statfs fs;
+	struct stat st;
+
+	if (!parse_uint(text, ret) && *ret)
+		return 0;
+	snprintf(path, sizeof(path), "%s%s", text[0] == '/' ? "" : CGROUP_ROOT "/", text);
+	if (stat(path, &st) || statfs(path, &fs))
+		return -errno;
+	if (!S_ISDIR(st.st_mode))
+		return -ENOTDIR;
+	if (fs.f_type != CGROUP2_SUPER_MAGIC)
+		return -EXDEV;
+	/* The number that the kernel calls it by (kernfs, 5.5), on 64 bit. */
+	*ret = st.st_ino;
 	return 0;
 }
 

@@ -5,6 +5,7 @@
  * In: the tables of policies. Out: rows for argp, values. Called by run.c and
  * sim.c.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,7 @@ uint64_t param_parse(const struct verb *verb, const struct ghost_param *p, const
 	char low[32], high[32];
 	uint64_t value = 0;
 	bool yes = true;
+	int err;
 
 	switch (p->type) {
 	case GHOST_PARAM_NS:
@@ -64,6 +66,18 @@ uint64_t param_parse(const struct verb *verb, const struct ghost_param *p, const
 		if (text && parse_bool(text, &yes))
 			usage_error(verb, "--%s wants yes or no, not '%s'", p->name, text);
 		value = yes;
+		break;
+	case GHOST_PARAM_TEXT:
+		value = (uintptr_t)text;
+		break;
+	case GHOST_PARAM_CGROUP:
+		err = parse_cgroup(text, &value);
+		if (err)
+			usage_error(verb,
+				    "--%s wants a folder below " CGROUP_ROOT
+				    " or a cgroup's number, not '%s' (%s)",
+				    p->name, text,
+				    err == -EXDEV ? "no cgroup of version 2" : strerror(-err));
 		break;
 	}
 	return value;
@@ -89,6 +103,10 @@ static char *param_help(const struct ghost_param *p)
 	case GHOST_PARAM_BOOL:
 		n = asprintf(&text, "%s (default: %s)", p->help, p->value ? "yes" : "no");
 		break;
+	case GHOST_PARAM_TEXT:
+	case GHOST_PARAM_CGROUP:
+		n = asprintf(&text, "%s", p->help);
+		break;
 	}
 	return n < 0 ? NULL : text;
 }
@@ -112,9 +130,9 @@ struct argp_option *param_options(const struct argp_option *own, size_t nr_own,
 				  const struct ghost_policy *policy)
 {
 	static const char *const args[] = {
-		[GHOST_PARAM_NS] = "DURATION",
-		[GHOST_PARAM_UINT] = "N",
-		[GHOST_PARAM_BOOL] = "yes|no",
+		[GHOST_PARAM_NS] = "DURATION",	 [GHOST_PARAM_UINT] = "N",
+		[GHOST_PARAM_BOOL] = "yes|no",	 [GHOST_PARAM_TEXT] = "TEXT",
+		[GHOST_PARAM_CGROUP] = "CGROUP",
 	};
 	unsigned int nr = policy ? count_params(policy) : 0;
 	struct argp_option *options = calloc(nr_own + nr + 2, sizeof(*options));
@@ -143,4 +161,45 @@ struct argp_option *param_options(const struct argp_option *own, size_t nr_own,
 		};
 	}
 	return options;
+}
+
+static bool is_text(const struct ghost_param *p)
+{
+	return p->type == GHOST_PARAM_TEXT;
+}
+
+void param_dump(const struct ghost_policy *policy, const uint64_t *values, char *buf, size_t size)
+{
+	json_t *list = json_array();
+	char *text;
+
+	for (unsigned int i = 0; i < count_params(policy); i++)
+		json_array_append_new(list,
+				      is_text(&policy->params[i]) ?
+					      json_text((const char *)(uintptr_t)values[i] ?: "") :
+					      json_integer(values[i]));
+	text = json_dumps(list, JSON_COMPACT);
+	json_decref(list);
+	snprintf(buf, size, "%s", text && strlen(text) < size ? text : "");
+	free(text);
+}
+
+bool param_load(const struct ghost_policy *policy, const char *dump, uint64_t *values)
+{
+	json_t *list = json_loads(dump, 0, NULL);
+	bool ok = list && json_array_size(list) == count_params(policy);
+	const char *text;
+	json_t *value;
+
+	param_defaults(policy, values);
+	for (unsigned int i = 0; ok && i < count_params(policy); i++) {
+		value = json_array_get(list, i);
+		text = json_string_value(value);
+		if (!is_text(&policy->params[i]))
+			values[i] = json_integer_value(value);
+		else if (text && *text)
+			values[i] = (uintptr_t)strdup(text);
+	}
+	json_decref(list);
+	return ok;
 }

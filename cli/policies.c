@@ -19,9 +19,8 @@ const struct verb verb_policies = {
 };
 
 static const char *const type_names[] = {
-	[GHOST_PARAM_NS] = "duration",
-	[GHOST_PARAM_UINT] = "uint",
-	[GHOST_PARAM_BOOL] = "bool",
+	[GHOST_PARAM_NS] = "duration", [GHOST_PARAM_UINT] = "uint",	[GHOST_PARAM_BOOL] = "bool",
+	[GHOST_PARAM_TEXT] = "text",   [GHOST_PARAM_CGROUP] = "cgroup",
 };
 
 static const char *const model_names[] = {
@@ -38,6 +37,12 @@ static json_t *param_json(const struct ghost_param *p)
 	if (p->type == GHOST_PARAM_BOOL) {
 		json_decref(value);
 		value = json_boolean(p->value);
+	} else if (p->type == GHOST_PARAM_TEXT) {
+		json_decref(value);
+		value = p->value ? json_string((const char *)(uintptr_t)p->value) : json_null();
+	} else if (p->type == GHOST_PARAM_CGROUP && !p->value) {
+		json_decref(value);
+		value = json_null();
 	}
 	return json_pack("{s:s, s:s, s:o, s:I, s:o, s:s}", "name", p->name, "type",
 			 type_names[p->type], "default", value, "min", (json_int_t)p->min, "max",
@@ -76,6 +81,12 @@ static void print_param(const struct ghost_param *p)
 		break;
 	case GHOST_PARAM_BOOL:
 		printf("(%s)\n", p->value ? "yes" : "no");
+		break;
+	case GHOST_PARAM_TEXT:
+		printf("(text)\n");
+		break;
+	case GHOST_PARAM_CGROUP:
+		printf("(cgroup)\n");
 		break;
 	}
 }

@@ -40,6 +40,7 @@ enum {
 	KEY_PROFILE,
 	KEY_WORKLOAD,
 	KEY_LOAD,
+	KEY_RATE,
 	KEY_SERVICE,
 	KEY_BURST,
 	KEY_SECONDS,
@@ -47,6 +48,7 @@ enum {
 	KEY_SEED,
 	KEY_FAIR,
 	KEY_STALL,
+	KEY_UPGRADE,
 	KEY_LAWS,
 	KEY_FINE,
 	KEY_REPLAY,
@@ -67,13 +69,14 @@ static const struct argp_option sim_options[] = {
 	  "what they share, as hwloc writes it: 'package:2 l3:4 core:8 pu:2' (instead of --cpus)",
 	  0 },
 	{ "profile", KEY_PROFILE, "NAME", 0,
-	  "what things cost: paper-skylake, measured, or a results file of make bench "
+	  "what things cost: paper-skylake, measured, free, or a results file of make bench "
 	  "(default: paper-skylake)",
 	  0 },
-	{ "workload", KEY_WORKLOAD, "KIND[:THREADS]", 0,
+	{ "workload", KEY_WORKLOAD, "KIND[:THREADS[:NICE]]", 0,
 	  "what the threads do; can be given up to four times (default: dispersive)", 0 },
 	{ "load", KEY_LOAD, "X", 0,
 	  "requests that arrive, as a part of what the CPUs could do (default: 0.8)", 0 },
+	{ "rate", KEY_RATE, "N", 0, "requests per second (instead of --load)", 0 },
 	{ "service", KEY_SERVICE, "DIST", 0,
 	  "computing per request: 10us, exp:10us, uniform:1us-5us, pareto:1us,1.5,1ms, or a mix "
 	  "such as 99.5%4us+0.5%10ms (default: the workload's own)",
@@ -85,6 +88,8 @@ static const struct argp_option sim_options[] = {
 	{ "seed", KEY_SEED, "N", 0, "the same seed is the same run, bit by bit (default: 1)", 0 },
 	{ "fair", KEY_FAIR, "X", 0,
 	  "normal threads take so much of each CPU, in bursts (default: 0)", 0 },
+	{ "upgrade", KEY_UPGRADE, "DURATION", 0,
+	  "after so long other agents of the policy take over, and what that cost is told", 0 },
 	{ "stall", KEY_STALL, "DURATION", 0,
 	  "give the agents up when a thread waits this long for a decision (default: 5s)", 0 },
 	{ "laws", KEY_LAWS, NULL, 0, "check every law after every event (slow on large machines)",
@@ -118,9 +123,10 @@ struct arguments {
 	struct dist service;
 	bool has_service;
 	uint32_t load_ppm;
+	uint64_t rate;
 	uint32_t burst;
 	uint32_t fair_ppm;
-	bool has_warmup, has_cpus;
+	bool has_warmup, has_cpus, has_load;
 	const char *replay, *trace, *timeline, *record;
 	const char *text; /* --case */
 	uint64_t fuzz, events, explore;
@@ -178,6 +184,21 @@ static uint64_t parse_seconds(const struct verb *verb, const char *text)
 	return ns;
 }
 
+/* ":THREADS", ":THREADS:NICE" or "". */
+static void parse_threads(const struct verb *verb, struct workload_options *w, const char *text)
+{
+	const char *nice;
+	char number[16];
+
+	if (!*text)
+		return;
+	nice = strchrnul(++text, ':');
+	snprintf(number, sizeof(number), "%.*s", (int)(nice - text), text);
+	w->threads = parse_number(verb, "workload", number, 1, 100000);
+	if (*nice)
+		w->nice = parse_number(verb, "workload", nice + 1, 0, 19);
+}
+
 static void add_work(struct arguments *a, const char *text)
 {
 	struct workload_options *w = &a->sim.work[a->sim.nr_work];
@@ -197,8 +218,7 @@ static void add_work(struct arguments *a, const char *text)
 		}
 		usage_error(&a->verb, "there is no workload '%s' (there are: %s)", w->kind, names);
 	}
-	if (*colon)
-		w->threads = parse_number(&a->verb, "workload", colon + 1, 1, 100000);
+	parse_threads(&a->verb, w, colon);
 	a->sim.nr_work++;
 }
 
@@ -243,14 +263,18 @@ static error_t parse_key(int key, char *arg, struct argp_state *state)
 		if (!a->sim.profile && strchr(arg, '/'))
 			a->sim.profile = read_profile(v, arg);
 		if (!a->sim.profile)
-			usage_error(v, "there is no profile '%s' (there are: %s, %s)", arg,
-				    profile_at(0)->name, profile_at(1)->name);
+			usage_error(v, "there is no profile '%s' (there are: %s, %s, %s)", arg,
+				    profile_at(0)->name, profile_at(1)->name, profile_at(2)->name);
 		return 0;
 	case KEY_WORKLOAD:
 		add_work(a, arg);
 		return 0;
 	case KEY_LOAD:
 		a->load_ppm = parse_part(v, "load", arg, 100);
+		a->has_load = true;
+		return 0;
+	case KEY_RATE:
+		a->rate = parse_number(v, "rate", arg, 1, 1000000000);
 		return 0;
 	case KEY_SERVICE:
 		set_service(a, arg);
@@ -271,6 +295,11 @@ static error_t parse_key(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_FAIR:
 		a->fair_ppm = parse_part(v, "fair", arg, 0.95);
+		return 0;
+	case KEY_UPGRADE:
+		if (parse_duration(arg, &a->sim.upgrade_ns) ||
+		    a->sim.upgrade_ns == GHOST_SLICE_INF || !a->sim.upgrade_ns)
+			usage_error(v, "--upgrade wants a duration such as 100ms, not '%s'", arg);
 		return 0;
 	case KEY_STALL:
 		if (parse_duration(arg, &a->sim.stall_ns) || a->sim.stall_ns > 25000000000ull)
@@ -415,18 +444,25 @@ static json_t *report_json(const struct arguments *a, const struct sim_report *r
 	json_object_set_new(o, "fallbacks", json_integer(r->nr_fallbacks));
 	json_object_set_new(o, "agents_lost", json_integer(r->nr_agents_lost));
 	json_object_set_new(o, "lost_reason", json_text(ghost_lost_reason_name(r->lost_reason)));
+	if (r->upgraded)
+		json_object_set_new(o, "upgrade",
+				    json_pack("{s:I, s:I}", "undecided_ns",
+					      (json_int_t)r->undecided_ns, "blackout_ns",
+					      (json_int_t)r->blackout_ns));
 	for (uint32_t i = GHOST_TXN_COMMITTED; i < GHOST_TXN_NR_STATES; i++)
 		json_object_set_new(commits, ghost_txn_state_name(i), json_integer(r->nr_txn[i]));
 	json_object_set_new(o, "commits", commits);
 	for (uint32_t i = 0; i < r->nr_work; i++) {
 		const struct workload_report *w = &r->work[i];
 
-		json_array_append_new(work, json_pack("{s:s, s:i, s:s, s:I, s:I, s:I, s:o}", "kind",
-						      w->kind, "threads", (int)w->threads, "what",
-						      w->what, "started", (json_int_t)w->started,
-						      "finished", (json_int_t)w->finished, "missed",
-						      (json_int_t)w->missed, "latency_ns",
-						      hist_json(w->latency)));
+		json_array_append_new(
+			work,
+			json_pack("{s:s, s:i, s:i, s:s, s:I, s:I, s:I, s:o, s:o}", "kind", w->kind,
+				  "threads", (int)w->threads, "nice", w->nice, "what", w->what,
+				  "started", (json_int_t)w->started, "finished",
+				  (json_int_t)w->finished, "missed", (json_int_t)w->missed,
+				  "utilisation", part_json(r->work_ppm[i]), "latency_ns",
+				  hist_json(w->latency)));
 	}
 	json_object_set_new(o, "workloads", work);
 	return o;
@@ -479,6 +515,8 @@ static void print_report(const struct arguments *a, const struct sim_report *r, 
 		       r->duration_ns ? w->finished * 1e9 / r->duration_ns : 0);
 		if (!strcmp(w->kind, "periodic"))
 			printf(", %" PRIu64 " too late", w->missed);
+		if (r->nr_work > 1)
+			printf(", %.1f %% of the CPUs", r->work_ppm[i] / 1e4);
 		printf("\n");
 		print_hist("  latency", w->latency);
 	}
@@ -495,6 +533,12 @@ static void print_report(const struct arguments *a, const struct sim_report *r, 
 		if (r->nr_txn[i])
 			printf(" (%s %" PRIu64 ")", ghost_txn_state_name(i), r->nr_txn[i]);
 	printf("\n  switches      %" PRIu64 "\n", r->nr_switches);
+	if (r->upgraded)
+		printf("  upgrade       nobody decided for %s",
+		       human_ns(r->undecided_ns, buf, sizeof(buf)));
+	if (r->upgraded)
+		printf(", the longest wait of a ready thread was %s\n",
+		       human_ns(r->blackout_ns, buf, sizeof(buf)));
 	if (r->nr_agents_lost)
 		printf("  agents        were given up %u times, the last time for: %s; the fallback ran "
 		       "the threads\n",
@@ -844,6 +888,7 @@ static int complete(struct arguments *a, struct record **ret_record)
 		if (!strcmp(w->kind, "replay") && !w->record)
 			usage_error(&a->verb, "a replay needs --replay FILE");
 		w->load_ppm = a->load_ppm;
+		w->rate = a->rate;
 		w->burst = a->burst;
 		/* One distribution is meant for what has requests; hogs keep theirs. */
 		if (a->has_service && (i == 0 || workload_kind(w->kind)->open_loop)) {
@@ -853,6 +898,8 @@ static int complete(struct arguments *a, struct record **ret_record)
 	}
 	if (a->has_cpus && a->sim.topology)
 		usage_error(&a->verb, "either --cpus or --topology");
+	if (a->has_load && a->rate)
+		usage_error(&a->verb, "either --load or --rate");
 	/* A recording begins where it begins. */
 	if (!a->has_warmup)
 		a->sim.warmup_ns = a->replay ? 0 : a->sim.duration_ns / 10;

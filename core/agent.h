@@ -93,7 +93,8 @@ static __u32 enclave_idle_cpu(const struct core_enclave *e, struct ghost_enclave
 	__u32 i, w, cpu, nr = e->nr_words;
 	__u64 word;
 
-	if (cpu_is_idle(es, near) && port_task_allowed(slot, near) && cpu_idle_take(es, near))
+	if (cpu_is_idle(es, near) && port_task_allowed(slot, near) == PORT_ALLOWED &&
+	    cpu_idle_take(es, near))
 		return near;
 	for (i = 0; i < GHOST_CPU_WORDS; i++) {
 		if (i >= nr)
@@ -103,7 +104,7 @@ static __u32 enclave_idle_cpu(const struct core_enclave *e, struct ghost_enclave
 		if (!word)
 			continue;
 		cpu = w * 64 + __builtin_ctzll(word);
-		if (port_task_allowed(slot, cpu) && cpu_idle_take(es, cpu))
+		if (port_task_allowed(slot, cpu) == PORT_ALLOWED && cpu_idle_take(es, cpu))
 			return cpu;
 	}
 	return GHOST_CPU_NONE;
@@ -286,9 +287,6 @@ static __u64 cpu_timer(__u32 cpu)
 	return c->timer_period_ns;
 }
 
-/* Timers would keep the kernel busy with less. */
-#define TIMER_MIN_NS 10000
-
 /* @ns: from now, 0: never. */
 static int cpu_timer_arm(__u32 enclave, __u32 cpu, __u64 ns, __u64 period_ns, __u64 cookie)
 {
@@ -296,7 +294,7 @@ static int cpu_timer_arm(__u32 enclave, __u32 cpu, __u64 ns, __u64 period_ns, __
 
 	if (!c || !enclave || c->enclave != enclave)
 		return -E_NOENT;
-	if ((ns && ns < TIMER_MIN_NS) || (period_ns && period_ns < TIMER_MIN_NS) ||
+	if ((ns && ns < GHOST_TIMER_MIN_NS) || (period_ns && period_ns < GHOST_TIMER_MIN_NS) ||
 	    ns > GHOST_TIMER_MAX_NS || period_ns > GHOST_TIMER_MAX_NS)
 		return -E_INVAL;
 	c->timer_on = 0;

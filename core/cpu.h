@@ -27,6 +27,29 @@ static int cpu_run_agent(struct core_cpu *c, __u32 cpu, struct port_thread *prev
 	return 0;
 }
 
+/*
+ * @cpu may have come for one thread and taken another that was there before,
+ * for which a CPU came that cannot run the first: whoever still waits gets one.
+ */
+PORT_COLD int cpu_fallback_next(__u32 enclave, __u32 cpu)
+{
+	__u32 slots[PORT_FALLBACK_LOOK], i, nr = port_fallback_look(enclave, slots);
+
+	for (i = 0; i < PORT_FALLBACK_LOOK; i++)
+		if (i < nr)
+			event_fallback_wake(slots[i], cpu);
+	return 0;
+}
+
+static int cpu_run_fallback(__u32 enclave, __u32 cpu)
+{
+	if (!port_fallback_run(enclave))
+		return 0;
+	if (port_waiting(enclave, PORT_FALLBACK))
+		cpu_fallback_next(enclave, cpu);
+	return 1;
+}
+
 /* The agents of @enclave decide. */
 static void cpu_dispatch_online(struct core_cpu *c, __u32 enclave, __u32 cpu,
 				struct port_thread *prev)
@@ -58,7 +81,7 @@ static void cpu_dispatch_online(struct core_cpu *c, __u32 enclave, __u32 cpu,
 	if ((state != GHOST_TXN_FREE && state != GHOST_TXN_YIELDED) || agent_pending(c, page))
 		if (cpu_run_agent(c, cpu, prev))
 			return;
-	if (port_fallback_run(enclave))
+	if (cpu_run_fallback(enclave, cpu))
 		return;
 	if (c->rtla_idle) {
 		c->rtla_idle = 0;
@@ -91,11 +114,11 @@ static void cpu_dispatch_fallback(struct core_cpu *c, __u32 enclave, __u32 cpu,
 	c->yielded = 0;
 	if (cpu_run_agent(c, cpu, prev))
 		return;
-	if (port_fallback_run(enclave) || !es)
+	if (cpu_run_fallback(enclave, cpu) || !es)
 		return;
 	/* Bit first, then look again; cf. agent_idle(). */
 	cpu_idle_set(es, cpu);
-	if (port_waiting(enclave, PORT_FALLBACK) && port_fallback_run(enclave))
+	if (port_waiting(enclave, PORT_FALLBACK) && cpu_run_fallback(enclave, cpu))
 		cpu_idle_take(es, cpu);
 }
 

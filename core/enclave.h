@@ -17,6 +17,8 @@
  * watchdog (30 s at most): it is run at least once per AGENT_IDLE_BEATS.
  */
 #define HEARTBEAT_NS (50 * 1000 * 1000ull)
+/* One that comes after so long was not kept up by work alone. */
+#define HEARTBEAT_LATE_NS (4 * HEARTBEAT_NS)
 #define AGENT_IDLE_BEATS 20
 /* Slots looked at per heartbeat: each within 6.4 s at the latest. */
 #define SLOT_SCAN(used) (512 + (used) / 128)
@@ -49,13 +51,18 @@ static void enclave_kick(__u32 enclave, int preempt)
 static void enclave_fall_back(__u32 enclave, struct ghost_enclave_status *es, __u32 state,
 			      int preempt)
 {
+	struct core_enclave *e = port_enclave(enclave);
+
+	if (e)
+		e->fell_ns = es->fell_ns = port_now_ns();
+	es->unscheduled_ns = 0;
 	es->state = state;
 	port_reenqueue(enclave, PORT_CUSTODY);
 	enclave_kick(enclave, preempt);
 }
 
-/* The agents of @enclave failed. */
-static void enclave_lose(__u32 enclave, __u32 reason, __u32 arg)
+/* The agents of @enclave failed; @waited_ns: how long a thread waited for them, if that is why. */
+static void enclave_lose(__u32 enclave, __u32 reason, __u32 arg, __u64 waited_ns)
 {
 	struct core_enclave *e = port_enclave(enclave);
 	struct ghost_enclave_status *es = port_enclave_status(enclave);
@@ -67,6 +74,7 @@ static void enclave_lose(__u32 enclave, __u32 reason, __u32 arg)
 		return;
 	es->lost_reason = reason;
 	es->lost_arg = arg;
+	es->lost_ns = waited_ns;
 	enclave_fall_back(enclave, es, GHOST_ENCLAVE_LOST, 0);
 }
 
@@ -102,7 +110,7 @@ static void enclave_cpu_offline(__u32 cpu)
 	if (es)
 		cpu_idle_take(es, cpu);
 	if (!c->spins)
-		enclave_lose(c->enclave, GHOST_LOST_CPU, cpu);
+		enclave_lose(c->enclave, GHOST_LOST_CPU, cpu, 0);
 }
 
 static void enclave_cpu_online(__u32 cpu)
@@ -130,13 +138,15 @@ static int enclave_agents_online(__u32 id)
 	if (port_load_acquire(&e->nr_agents) != e->nr_cpus)
 		return -E_AGAIN;
 	es->lost_reason = GHOST_LOST_NONE;
+	e->fell_ns = 0;
 	e->epoch++;
 	if (port_cmpxchg(&e->state, state, GHOST_ENCLAVE_ONLINE) != state)
 		return -E_BUSY;
+	es->online_ns = port_now_ns();
 	es->state = GHOST_ENCLAVE_ONLINE;
 	/* One that died in between found nothing to lose. */
 	if (port_load_acquire(&e->nr_agents) != e->nr_cpus) {
-		enclave_lose(id, GHOST_LOST_AGENT_EXIT, 0);
+		enclave_lose(id, GHOST_LOST_AGENT_EXIT, 0, 0);
 		return -E_AGAIN;
 	}
 	/* Those waiting for the fallback meet an agent instead. */
@@ -179,7 +189,7 @@ static int enclave_deliver(__u32 id, __u32 flags)
 static void enclave_agent_gone(__u32 enclave, __u32 cpu, __u32 tid)
 {
 	if (agent_detach(enclave, cpu, tid))
-		enclave_lose(enclave, GHOST_LOST_AGENT_EXIT, tid);
+		enclave_lose(enclave, GHOST_LOST_AGENT_EXIT, tid, 0);
 }
 
 /* --- life ------------------------------------------------------------------------- */
@@ -224,7 +234,7 @@ static int enclave_take_cpus(struct core_enclave *e, __u32 id)
 		c->yielded = 0;
 		c->seq = c->runs = c->displaced = c->elide = c->taken = 0;
 		c->spins = c->not_idle = c->rtla_idle = 0;
-		c->timer_on = 0;
+		c->timer_on = c->slice_slot = 0;
 		e->nr_words = cpu / 64 + 1;
 		if (!e->nr_cpus)
 			e->first_cpu = cpu;
@@ -262,6 +272,7 @@ static int enclave_create(const struct ghost_ctl *ctl)
 	e->nr_agents = 0;
 	e->next_cpu = 0;
 	e->stall_ns = ctl->stall_ns;
+	e->fell_ns = 0;
 	e->default_queue = GHOST_QUEUE_NONE;
 	e->deliver = 0;
 	e->making = 0;
@@ -291,6 +302,7 @@ static int enclave_create(const struct ghost_ctl *ctl)
 	es->default_queue = GHOST_QUEUE_NONE;
 	es->ring_len = e->ring_len;
 	es->deliver = 0;
+	es->lost_ns = es->fell_ns = es->online_ns = es->unscheduled_ns = 0;
 	es->state = GHOST_ENCLAVE_IDLE;
 	port_store_release(&e->state, GHOST_ENCLAVE_IDLE);
 	/* Those that idle are known to when they have looked once. */
@@ -395,25 +407,50 @@ static void heartbeat_enclave(__u32 enclave)
 }
 
 /*
- * Has a runnable thread waited too long? Then its agents are not worth their
- * enclave. Also the name, which exec changes without telling anyone.
+ * A machine that stands still (a VM that is stopped, moved or saved) finds
+ * that time has passed in which no agent could do anything.
  */
-static void heartbeat_slot(__u32 slot, __u64 now)
+static void heartbeat_still(struct core_slots *s, __u64 now)
+{
+	if (s->beat_ns && now - s->beat_ns > HEARTBEAT_LATE_NS) {
+		s->still_ns = now;
+		s->still_for_ns = now - s->beat_ns - HEARTBEAT_NS;
+	}
+	s->beat_ns = now;
+}
+
+/* How long @t has waited while the machine ran. */
+static __u64 heartbeat_waits(const struct core_slots *s, const struct core_task *t, __u64 now)
+{
+	__u64 since = t->since_ns;
+
+	if (since < s->still_ns)
+		since += s->still_for_ns;
+	return now > since ? now - since : 0;
+}
+
+/*
+ * Has a runnable thread waited too long? Then its agents are not worth their
+ * enclave. Also name and cgroup, which change without anyone being told.
+ */
+static void heartbeat_slot(const struct core_slots *s, __u32 slot, __u64 now)
 {
 	const struct core_task *t = port_task(slot);
 	const struct core_enclave *e;
 	struct ghost_status *st;
+	__u64 waited;
 
 	if (!t || t->state == CORE_TASK_ABSENT)
 		return;
 	st = port_status(t->enclave, slot);
 	if (st)
-		port_task_name(slot, st);
+		port_task_describe(slot, st);
 	if (t->state != CORE_TASK_CUSTODY)
 		return;
 	e = port_enclave(t->enclave);
-	if (e && e->stall_ns && now > t->since_ns && now - t->since_ns > e->stall_ns)
-		enclave_lose(t->enclave, GHOST_LOST_STALL, t->tid);
+	waited = heartbeat_waits(s, t, now);
+	if (e && e->stall_ns && waited > e->stall_ns)
+		enclave_lose(t->enclave, GHOST_LOST_STALL, t->tid, waited);
 }
 
 /* Every HEARTBEAT_NS. */
@@ -429,12 +466,13 @@ static void enclave_heartbeat(void)
 		heartbeat_enclave(i);
 	if (!s)
 		return;
+	heartbeat_still(s, now);
 	slot = s->scan;
 	nr = SLOT_SCAN(s->used);
 	port_for(i, 0, nr) {
 		if (slot >= s->used)
 			slot = 0;
-		heartbeat_slot(slot, now);
+		heartbeat_slot(s, slot, now);
 		slot++;
 		/* A table smaller than the window is looked at once, not twice. */
 		if (i + 1 >= s->used)

@@ -17,7 +17,7 @@
 enum event_verdict {
 	EVENT_CUSTODY,	/* parked until an agent commits it */
 	EVENT_FALLBACK, /* the enclave's own FIFO, run without an agent */
-	EVENT_GLOBAL,	/* no CPU of the enclave may run it: any CPU */
+	EVENT_GLOBAL,	/* no CPU of the enclave may run it, or none has for long: any CPU */
 };
 
 /* Why a thread is enqueued, as far as the kernel tells (bpf: ops.enqueue). */
@@ -87,6 +87,7 @@ static int event_task_join(__u32 slot, __u32 enclave, __u32 tid)
 	t->flags = 0;
 	t->run = 0;
 	t->on = 0;
+	t->returns = 0;
 	t->epoch = e->epoch;
 	t->assoc = 0;
 	t->tid = tid;
@@ -232,6 +233,27 @@ static __u32 event_reason(int cause)
 }
 
 /*
+ * How long has the member @t waited with nobody to decide, now that it runs or
+ * new agents have it? What it waits while agents decide is their decision, or that
+ * of its affinity.
+ */
+static void event_unscheduled(struct core_task *t, const struct core_enclave *e, __u64 now)
+{
+	struct ghost_enclave_status *es = port_enclave_status(t->enclave);
+	__u64 end = now;
+
+	if (!es || !t->since_ns)
+		return;
+	if (enclave_online(e))
+		end = es->online_ns;
+	/* Two at once may lose the longer of their waits: it is a figure for people. */
+	if (end > t->since_ns && end - t->since_ns > es->unscheduled_ns)
+		es->unscheduled_ns = end - t->since_ns;
+	/* A higher class may take its CPU and give it back with no enqueue in between. */
+	t->since_ns = 0;
+}
+
+/*
  * The thread in @slot is runnable and must wait somewhere; @here is the CPU
  * of its run queue, which it cannot leave now if @confined; @runtime_ns is
  * what it has consumed in its life. Makes TASK_NEW, TASK_WAKEUP, TASK_YIELD or
@@ -257,7 +279,13 @@ static int event_task_enqueue(__u32 slot, int cause, __u32 here, int confined, _
 		return EVENT_GLOBAL;
 
 	before = t->state;
-	if ((t->flags & CORE_TASK_OUTSIDE) || (confined && !cpu_in(e->cpus, here)))
+	t->flags &= ~CORE_TASK_CONFINED;
+	if (confined)
+		t->flags |= CORE_TASK_CONFINED;
+	if (cause == EVENT_CLASS || cause == EVENT_LATCH || cause == EVENT_RESTORE)
+		t->returns++;
+	if ((t->flags & CORE_TASK_OUTSIDE) || (confined && !cpu_in(e->cpus, here)) ||
+	    t->returns >= CORE_RETURNS_GLOBAL)
 		verdict = EVENT_GLOBAL;
 	else if (enclave_online(e))
 		verdict = EVENT_CUSTODY;
@@ -266,7 +294,12 @@ static int event_task_enqueue(__u32 slot, int cause, __u32 here, int confined, _
 	t->state = verdict == EVENT_CUSTODY ? CORE_TASK_CUSTODY : CORE_TASK_FALLBACK;
 	st->runtime_ns = runtime_ns;
 	m.time_ns = port_now_ns();
+	if (before == CORE_TASK_FALLBACK && cause == EVENT_RESTORE)
+		event_unscheduled(t, e, m.time_ns);
 	t->since_ns = m.time_ns;
+	/* It has waited since its agents went, whenever it is that we see it here. */
+	if (before == CORE_TASK_CUSTODY && verdict == EVENT_FALLBACK && e->fell_ns)
+		t->since_ns = e->fell_ns;
 
 	/* Where it has to run is where its agent looks first. */
 	if (confined && verdict == EVENT_CUSTODY)
@@ -347,7 +380,12 @@ static int event_task_enqueue(__u32 slot, int cause, __u32 here, int confined, _
 	return verdict;
 }
 
-/* It waits for the fallback now: an idle CPU that may run it must come and take it. */
+/*
+ * It waits for the fallback now: an idle CPU that may run it must come and take
+ * it. If agents came online since that was decided, what they gave themselves of
+ * the fallback may not have had it yet; and the CPU may be the one on which they
+ * spin.
+ */
 static void event_fallback_wake(__u32 slot, __u32 here)
 {
 	const struct core_task *t = port_task(slot);
@@ -363,6 +401,10 @@ static void event_fallback_wake(__u32 slot, __u32 here)
 	st = port_status(t->enclave, slot);
 	if (!e || !es || !st)
 		return;
+	if (enclave_online(e)) {
+		port_reenqueue(t->enclave, PORT_FALLBACK);
+		return;
+	}
 	cpu = enclave_idle_cpu(e, es, st, slot, here);
 	if (cpu != GHOST_CPU_NONE)
 		port_kick(cpu);
@@ -376,7 +418,7 @@ static void event_task_yield(__u32 slot)
 		t->flags |= CORE_TASK_YIELDED;
 }
 
-/* A commit has put it on @here, and now it runs. */
+/* A commit, or the fallback, has put it on @here, and now it runs. */
 static void event_task_running(__u32 slot, __u32 here)
 {
 	struct ghost_msg m = { .type = GHOST_MSG_TASK_ON_CPU, .slot = slot, .cpu = here };
@@ -385,8 +427,17 @@ static void event_task_running(__u32 slot, __u32 here)
 	struct core_enclave *e;
 	struct ghost_status *st;
 
+	if (!t)
+		return;
+	t->returns = 0;
+	if (t->state == CORE_TASK_FALLBACK) {
+		e = port_enclave(t->enclave);
+		if (e && t->since_ns)
+			event_unscheduled(t, e, port_now_ns());
+		return;
+	}
 	/* It may not have been LATCHED yet: a commit by another CPU has just moved it. */
-	if (!t || (t->state != CORE_TASK_LATCHED && t->state < CORE_TASK_CLAIMED))
+	if (t->state != CORE_TASK_LATCHED && t->state < CORE_TASK_CLAIMED)
 		return;
 	e = port_enclave(t->enclave);
 	st = port_status(t->enclave, slot);

@@ -73,14 +73,21 @@ PORT_FN void port_kick(__u32 cpu);	   /* make @cpu look for work again, if it is
 PORT_FN void port_preempt(__u32 cpu);	   /* or take it from the thread of ours that runs there */
 /* In @ns cpu_timer() is called about @cpu; instead of what was asked for before. */
 PORT_FN int port_timer_set(__u32 cpu, __u64 ns);
+/* The same with txn_slice_over(). Not by a CPU that dispatches: it holds its run queue (7.3). */
+PORT_FN int port_slice_timer_set(__u32 cpu, __u64 ns);
 
 /* Does a thread wait for @cpu, or run there, be it of the fair class or on our queue? */
 PORT_FN int port_wanted(__u32 cpu);
 
 /* May the thread in @slot be put on @cpu now? Only valid while it cannot run. */
-PORT_FN int port_task_allowed(__u32 slot, __u32 cpu);
-/* Bring its name up to date, which a thread changes without telling anyone. */
-PORT_FN void port_task_name(__u32 slot, struct ghost_status *st);
+enum port_allowed {
+	PORT_NOT_ALLOWED,
+	PORT_ALLOWED,
+	PORT_CONFINED, /* its affinity allows it, but it is elsewhere with migration disabled */
+};
+PORT_FN enum port_allowed port_task_allowed(__u32 slot, __u32 cpu);
+/* Bring name and cgroup up to date, which change without anyone being told. */
+PORT_FN void port_task_describe(__u32 slot, struct ghost_status *st);
 
 /* Who @tid will be when it enters our class (core/task.h). 0 or a negative errno. */
 PORT_FN int port_joining_set(__u32 tid, __u64 who);
@@ -92,18 +99,18 @@ PORT_FN int port_joining_clear(__u32 tid);
  * everything checked in between still holds when the move succeeds. The thread
  * is then first on the queue of @cpu. If that CPU cannot run it at once, it
  * comes back by itself, as an event; not beside others, of whom the kernel
- * takes the one or the other back as well (7.3, dsq_inc_nr()).
+ * takes the one or the other back as well (7.3, dsq_inc_nr()): if it @stays it
+ * waits there instead, until it runs.
  */
 struct port_custody;
 enum port_move {
 	PORT_MOVE_HERE,	   /* @cpu dispatches, and this is it */
 	PORT_MOVE_THERE,   /* @cpu is idle */
 	PORT_MOVE_PREEMPT, /* take @cpu from the thread of ours that runs there */
-	PORT_MOVE_BEFORE,  /* so, and its agent is on its queue: it does not come back */
 };
 PORT_FN int port_custody_open(struct port_custody *c, __u32 enclave);
 PORT_FN int port_custody_move(struct port_custody *c, __u32 slot, __u32 cpu, __u64 slice_ns,
-			      enum port_move how);
+			      enum port_move how, int stays);
 PORT_FN void port_custody_close(struct port_custody *c);
 
 /* Everyone who waits in @place of @enclave passes enqueue again, soon. */
@@ -113,6 +120,10 @@ enum port_place {
 };
 PORT_FN void port_reenqueue(__u32 enclave, enum port_place place);
 PORT_FN int port_waiting(__u32 enclave, enum port_place place); /* is anyone there? */
+
+/* Slots of the first members who wait for the fallback. Returns their number. */
+#define PORT_FALLBACK_LOOK 4
+PORT_FN __u32 port_fallback_look(__u32 enclave, __u32 slots[PORT_FALLBACK_LOOK]);
 
 /*
  * For the CPU that dispatches: put a thread on its queue. 0 when there is

@@ -36,17 +36,19 @@ enum core_task_state {
 };
 
 /* core_task.flags; changed by events only, under the thread's run-queue lock */
-#define CORE_TASK_YIELDED 0x1 /* it called sched_yield() and has not been put back yet */
-#define CORE_TASK_OUTSIDE 0x2 /* its affinity has no CPU of the enclave */
-#define CORE_TASK_PINNED 0x4  /* its affinity has one CPU of the enclave: nobody else can help */
-#define CORE_TASK_ASSOCED 0x8 /* its queue was chosen for it: commits do not change it */
+#define CORE_TASK_YIELDED 0x1	/* it called sched_yield() and has not been put back yet */
+#define CORE_TASK_OUTSIDE 0x2	/* its affinity has no CPU of the enclave */
+#define CORE_TASK_PINNED 0x4	/* its affinity has one CPU of the enclave: nobody else can help */
+#define CORE_TASK_ASSOCED 0x8	/* its queue was chosen for it: commits do not change it */
+#define CORE_TASK_CONFINED 0x10 /* it has migration disabled, since it was enqueued */
 
 /*
  * @assoc: 1 + the queue that it is to have, in the high half, and the number
  *	before its next event, in the low half. An agent stores it, the event
  *	with the next number takes it; cf. queue_assoc() and msg_send().
  * @run: GHOST_RUN_* of the commit by which it was put on its CPU.
- * @since_ns: since when it waits for a commit; LATCHED: when it was committed.
+ * @since_ns: since when it waits for a commit, or the fallback; LATCHED: when it
+ *	was committed.
  */
 struct core_task {
 	__u32 state;
@@ -60,11 +62,21 @@ struct core_task {
 	__u32 next_free;
 	__u32 tid;
 	__u64 assoc;
-	__u32 epoch; /* core_enclave.epoch at its last message */
-	__u32 on;    /* 1 + the CPU for which it is committed, until it leaves that; 0: none */
+	__u32 epoch;   /* core_enclave.epoch at its last message */
+	__u16 on;      /* 1 + the CPU for which it is committed, until it leaves that; 0: none */
+	__u16 returns; /* times it came back without having run */
 };
 
 _Static_assert(sizeof(struct core_task) == 64, "one cache line");
+
+/*
+ * Linux 7.3 throws the scheduler out, for all enclaves, when a thread comes back
+ * more than 256 times without having run (SCX_REENQ_MAX_REPEAT). Long before
+ * that a commit does not let it come back any more. If agents come and go
+ * instead, in the end the kernel runs it.
+ */
+#define CORE_RETURNS_STAY 64
+#define CORE_RETURNS_GLOBAL 192
 
 /* Where an agent waits. */
 enum core_place {
@@ -114,10 +126,12 @@ struct core_cpu {
 
 	/* The timer that an agent has armed for it; @timer_on: 0 when it has not. */
 	__u32 timer_on;
-	__u32 pad1;
+	__u32 slice_slot;      /* whose slice a timer ends */
 	__u64 timer_period_ns; /* 0: it expires once */
 	__u64 timer_cookie;
-	__u64 pad2[5];
+	__u64 slice_ns;
+	__u64 slice_commit_ns; /* of which commit */
+	__u64 pad1[3];
 };
 
 _Static_assert(sizeof(struct core_cpu) == 320, "core_cpu layout");
@@ -136,7 +150,7 @@ struct core_enclave {
 	__u32 making;  /* somebody makes or removes a queue */
 	__u32 epoch;   /* advances when agents come online */
 	__u32 first_cpu;
-	__u64 pad;
+	__u64 fell_ns; /* when its agents decided no more */
 	__u64 cpus[GHOST_CPU_WORDS];
 };
 
@@ -153,7 +167,10 @@ struct core_slots {
 	__u32 next_gen; /* high half of the next gtid */
 	__u32 scan;	/* where the stall scan goes on */
 	__u32 used;	/* slots below this one were used at least once */
-	__u64 pad[5];
+	__u64 beat_ns;	/* the last heartbeat */
+	__u64 still_ns; /* the last one that came late: the machine had stood still */
+	__u64 still_for_ns;
+	__u64 pad[2];
 };
 
 _Static_assert(sizeof(struct core_slots) == 64, "one cache line");

@@ -55,6 +55,7 @@ static int txn_there_already(const struct core_task *t, __u32 state, __u32 cpu,
 static __u32 txn_claim(__u32 enclave, __u32 cpu, const struct ghost_txn *txn)
 {
 	struct core_task *t = port_task(txn->slot);
+	enum port_allowed allowed;
 	__u32 state;
 
 	if (!t || !txn->slot)
@@ -67,7 +68,15 @@ static __u32 txn_claim(__u32 enclave, __u32 cpu, const struct ghost_txn *txn)
 	if (state != CORE_TASK_CUSTODY)
 		return txn_there_already(t, state, cpu, txn) ? GHOST_TXN_COMMITTED :
 							       txn_refuse_state(state);
-	if (!port_task_allowed(txn->slot, cpu))
+	allowed = port_task_allowed(txn->slot, cpu);
+	/*
+	 * The enqueue of a thread that was just running is a BPF program with
+	 * that thread as the current one, which disables its migration for so
+	 * long: it is not there yet.
+	 */
+	if (allowed == PORT_CONFINED && !(t->flags & CORE_TASK_CONFINED))
+		return GHOST_TXN_AGAIN;
+	if (allowed != PORT_ALLOWED)
 		return GHOST_TXN_NOT_ALLOWED;
 	/*
 	 * CLAIMED before the move: from the moment it is on the CPU's queue its
@@ -88,6 +97,68 @@ static void txn_unclaim(__u32 cpu, const struct ghost_txn *txn)
 		port_cmpxchg(&t->state, CORE_TASK_CLAIMED + cpu, CORE_TASK_CUSTODY);
 }
 
+/* --- slices that a timer ends ---------------------------------------------------------- */
+
+static __u64 txn_slice_rest(__u64 ns)
+{
+	return ns < GHOST_TIMER_MIN_NS ? GHOST_TIMER_MIN_NS : ns;
+}
+
+/*
+ * The timer for the slice on @cpu has expired: whoever waits comes before the
+ * thread there. If nobody does, the thread has the CPU until a commit takes it:
+ * looking again and again would cost more than it brings, and agents that spin
+ * notice who comes. Returns when to look again, in ns from now; 0: never.
+ */
+static __u64 txn_slice_over(__u32 cpu)
+{
+	const struct core_cpu *c = port_cpu(cpu);
+	const struct core_enclave *e;
+	const struct ghost_status *st;
+	const struct core_task *t;
+	__u32 state;
+	__u64 ran;
+
+	if (!c || !c->enclave || !c->slice_slot)
+		return 0;
+	e = port_enclave(c->enclave);
+	t = port_task(c->slice_slot);
+	st = port_status(c->enclave, c->slice_slot);
+	/* The fallback has slices of its own. */
+	if (!e || !t || !st || !enclave_online(e) || t->enclave != c->enclave)
+		return 0;
+	state = port_load_acquire(&t->state);
+	if (state < CORE_TASK_CLAIMED) {
+		/* That commit's thread has left. */
+		if (t->on != cpu + 1 || t->since_ns != c->slice_commit_ns)
+			return 0;
+	}
+	/* It counts from when the thread is there, which may be long after the commit. */
+	if (state != CORE_TASK_RUNNING)
+		return txn_slice_rest(c->slice_ns);
+	ran = port_now_ns() - st->switch_ns;
+	if (ran < c->slice_ns)
+		return txn_slice_rest(c->slice_ns - ran);
+	if (port_waiting(c->enclave, PORT_CUSTODY))
+		port_preempt(cpu);
+	return 0;
+}
+
+/*
+ * What is about to be committed gets a timer, instead of the one before. Before
+ * the move, as its success decides: if there is no memory for it the tick ends
+ * the slice. Returns the slice for the kernel.
+ */
+static __u64 txn_slice_timer(__u32 cpu, struct core_cpu *c, const struct ghost_txn *txn)
+{
+	c->slice_slot = txn->slot;
+	c->slice_ns = txn->slice_ns;
+	c->slice_commit_ns = txn->commit_ns;
+	return port_slice_timer_set(cpu, txn->slice_ns) ? txn->slice_ns : GHOST_SLICE_INF;
+}
+
+/* --- moving ------------------------------------------------------------------------- */
+
 /*
  * Move the thread that txn_claim() has claimed to @cpu. The custody point was
  * taken before the claim, so what was checked cannot have changed. Returns
@@ -101,16 +172,21 @@ static __u32 txn_move(__u32 enclave, __u32 cpu, const struct ghost_txn *txn,
 	struct core_task *t = port_task(txn->slot);
 	struct core_cpu *c = port_cpu(cpu);
 	enum port_move how = PORT_MOVE_HERE;
+	int stays;
 	const struct core_task *there;
 	__u32 runs, run, displaced;
-	__u64 since;
+	__u64 since, slice_ns = txn->slice_ns;
 
 	if (!t || !c || !e || !st)
 		return GHOST_TXN_INVALID;
-	if (kind == TXN_REMOTE)
-		how = txn->flags & GHOST_RUN_DO_NOT_PREEMPT ? PORT_MOVE_THERE :
-		      c->place == CORE_PLACE_STANDBY	    ? PORT_MOVE_BEFORE :
-							      PORT_MOVE_PREEMPT;
+	stays = t->returns >= CORE_RETURNS_STAY;
+	if (kind == TXN_REMOTE && txn->flags & GHOST_RUN_DO_NOT_PREEMPT) {
+		how = PORT_MOVE_THERE;
+	} else if (kind == TXN_REMOTE) {
+		how = PORT_MOVE_PREEMPT;
+		/* Its agent is on its queue: the one or the other would come back. */
+		stays |= c->place == CORE_PLACE_STANDBY;
+	}
 	/* All before the move: elsewhere it may have run and gone by the time that returns. */
 	runs = c->runs;
 	run = t->run;
@@ -125,7 +201,9 @@ static __u32 txn_move(__u32 enclave, __u32 cpu, const struct ghost_txn *txn,
 	t->on = cpu + 1;
 	t->run = txn->flags;
 	t->since_ns = txn->commit_ns;
-	if (!port_custody_move(custody, txn->slot, cpu, txn->slice_ns, how)) {
+	if (txn->flags & GHOST_RUN_SLICE_TIMER)
+		slice_ns = txn_slice_timer(cpu, c, txn);
+	if (!port_custody_move(custody, txn->slot, cpu, slice_ns, how, stays)) {
 		/* Not there yet, or no more. */
 		t->run = run;
 		t->on = 0;
@@ -191,6 +269,11 @@ static void txn_finish(struct ghost_cpu *page, const struct core_cpu *c, struct 
 	port_store_release(&slot->state, state);
 }
 
+static int txn_no_thread(__u32 slot)
+{
+	return slot == GHOST_SLOT_NONE || slot == GHOST_SLOT_IDLE || slot == GHOST_SLOT_AGENT;
+}
+
 /* Flags that no one knows, or that contradict each other. */
 static int txn_valid(const struct ghost_txn *txn)
 {
@@ -203,16 +286,21 @@ static int txn_valid(const struct ghost_txn *txn)
 		return 0;
 	if (txn->slot == GHOST_SLOT_AGENT && (txn->flags & GHOST_TXN_FLAGS & 0xffff))
 		return 0;
+	if ((txn->flags & GHOST_RUN_SLICE_TIMER) &&
+	    (txn_no_thread(txn->slot) || txn->slice_ns < GHOST_TIMER_MIN_NS ||
+	     txn->slice_ns > GHOST_TIMER_MAX_NS))
+		return 0;
 	return !(txn->flags & GHOST_COMMIT_ELIDE_AGENT_SEQ) ||
 	       !(txn->flags & GHOST_COMMIT_AGENT_SEQ_ON_FAILURE);
 }
 
-static int txn_no_thread(__u32 slot)
-{
-	return slot == GHOST_SLOT_NONE || slot == GHOST_SLOT_IDLE || slot == GHOST_SLOT_AGENT;
-}
-
 /* --- by the CPU itself --------------------------------------------------------------- */
+
+/* A CPU that dispatches can start no timer; cf. port_slice_timer_set(). */
+static int txn_valid_here(const struct ghost_txn *txn)
+{
+	return txn_valid(txn) && !(txn->flags & GHOST_RUN_SLICE_TIMER);
+}
 
 static void txn_ping(__u32 enclave, __u32 cpu)
 {
@@ -256,7 +344,7 @@ static __u32 txn_commit_local(__u32 enclave, __u32 cpu, struct core_cpu *c)
 
 	if (!rw || !page || !txn_take(&rw->txn, &txn))
 		return GHOST_TXN_FREE;
-	if (!txn_valid(&txn) || txn.slot == GHOST_SLOT_AGENT)
+	if (!txn_valid_here(&txn) || txn.slot == GHOST_SLOT_AGENT)
 		state = GHOST_TXN_INVALID;
 	else if (txn.agent_seq != port_load_acquire(&page->agent_seq))
 		state = GHOST_TXN_AGENT_STALE;
@@ -296,7 +384,7 @@ PORT_COLD __u32 txn_commit_pick(__u32 enclave, __u32 cpu)
 
 	if (!rw || !page || !c || !txn_take(&rw->pick, &txn))
 		return GHOST_TXN_FREE;
-	if (!txn_valid(&txn) || txn_no_thread(txn.slot))
+	if (!txn_valid_here(&txn) || txn_no_thread(txn.slot))
 		state = GHOST_TXN_INVALID;
 	else
 		state = txn_run_here(enclave, cpu, &txn, TXN_PICK);

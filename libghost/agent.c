@@ -11,6 +11,9 @@
 
 #include "libghost/loop.h"
 
+/* While others decide. */
+#define TAKE_POLL_NS 50000
+
 /* --- what a policy may ask --------------------------------------------------- */
 
 void *ghost_agent_data(const struct ghost_agent *a)
@@ -58,6 +61,11 @@ uint64_t ghost_agent_param(const struct ghost_agent *a, unsigned int index)
 	return a->all->params[index];
 }
 
+const char *ghost_agent_param_text(const struct ghost_agent *a, unsigned int index)
+{
+	return (const char *)(uintptr_t)a->all->params[index];
+}
+
 const struct ghost_cpuset *ghost_agent_free_cpus(const struct ghost_agent *a)
 {
 	return a->all->central ? &a->all->free : &a->own;
@@ -70,7 +78,15 @@ struct ghost_task *ghost_agent_current(const struct ghost_agent *a, uint32_t cpu
 	return there ? there->current : NULL;
 }
 
-bool ghost_agent_pick(struct ghost_agent *a, uint32_t cpu, struct ghost_task *t, uint64_t slice_ns)
+uint64_t ghost_agent_now_ns(struct ghost_agent *a)
+{
+	if (!a->now_ns)
+		a->now_ns = a->all->backend->now_ns(a->all->backend);
+	return a->now_ns;
+}
+
+static bool agent_pick(struct ghost_agent *a, uint32_t cpu, struct ghost_task *t, uint64_t slice_ns,
+		       uint32_t flags)
 {
 	struct ghost_agents *all = a->all;
 	struct ghost_agent *there = cpu < all->mem->nr_cpus ? all->by_cpu[cpu] : NULL;
@@ -88,6 +104,7 @@ bool ghost_agent_pick(struct ghost_agent *a, uint32_t cpu, struct ghost_task *t,
 		there->pick = (struct pick){
 			.task = t,
 			.seq = t->seq,
+			.flags = flags,
 			.slice_ns = slice_ns ?: GHOST_SLICE_INF,
 		};
 	}
@@ -98,6 +115,21 @@ bool ghost_agent_pick(struct ghost_agent *a, uint32_t cpu, struct ghost_task *t,
 		all->any_picked = true;
 	}
 	return ok;
+}
+
+bool ghost_agent_pick(struct ghost_agent *a, uint32_t cpu, struct ghost_task *t, uint64_t slice_ns)
+{
+	return agent_pick(a, cpu, t, slice_ns, 0);
+}
+
+bool ghost_agent_pick_timed(struct ghost_agent *a, uint32_t cpu, struct ghost_task *t,
+			    uint64_t slice_ns)
+{
+	/* The agent's own CPU it takes by itself, and then there is nobody to start a timer. */
+	bool can = a->all->central && cpu != a->cpu && slice_ns >= GHOST_TIMER_MIN_NS &&
+		   slice_ns <= GHOST_TIMER_MAX_NS;
+
+	return agent_pick(a, cpu, t, slice_ns, can ? GHOST_RUN_SLICE_TIMER : 0);
 }
 
 void ghost_agent_wake(struct ghost_agent *a, uint32_t cpu)
@@ -120,9 +152,8 @@ static int agent_become(struct ghost_agent *a)
 		.cpu = a->cpu,
 		.flags = a->all->central ? GHOST_AGENT_SPINS : 0,
 	};
-	int err = b->agent_pin(b, a->cpu);
+	int err = b->agent(b, &attach);
 
-	err = err ?: b->agent(b, &attach);
 	err = err ?: attach.ret;
 	if (!err)
 		err = a->all->central ? b->agent_spin(b) : b->agent_enter(b);
@@ -161,21 +192,34 @@ static void agent_leave(struct ghost_agent *a)
 		b->task_leave(b, b->thread_id(b));
 }
 
+static void tell(struct ghost_agent *a, uint32_t *word)
+{
+	__atomic_add_fetch(word, 1, __ATOMIC_RELEASE);
+	a->all->backend->wake(a->all->backend, word);
+}
+
 static void agent_thread(void *arg)
 {
 	struct ghost_agent *a = arg;
 	struct ghost_agents *all = a->all;
 	struct ghost_backend *b = all->backend;
 
-	a->err = agent_become(a);
-	__atomic_add_fetch(&all->nr_ready, 1, __ATOMIC_RELEASE);
-	b->wake(b, &all->nr_ready);
-	b->wait(b, &all->phase, AGENTS_STARTING, ~0ull);
-	if (!a->err && a->all->central)
-		central_loop(a);
-	else if (!a->err)
-		percpu_loop(a);
-	agent_leave(a);
+	/* What takes long is done before there is anything to lose. */
+	a->err = b->agent_pin(b, a->cpu);
+	if (!a->err && all->central && b->agent_spin_prepare)
+		a->err = b->agent_spin_prepare(b);
+	tell(a, &all->nr_there);
+	b->wait(b, &all->phase, AGENTS_WAITING, ~0ull);
+	if (ghost_load_acquire(&all->phase) != AGENTS_STOP) {
+		a->err = a->err ?: agent_become(a);
+		tell(a, &all->nr_ready);
+		b->wait(b, &all->phase, AGENTS_STARTING, ~0ull);
+		if (!a->err && a->all->central)
+			central_loop(a);
+		else if (!a->err)
+			percpu_loop(a);
+		agent_leave(a);
+	}
 	if (__atomic_add_fetch(&all->nr_ended, 1, __ATOMIC_ACQ_REL) < all->nr)
 		return;
 	ghost_store_release(&all->ended, 1);
@@ -217,7 +261,8 @@ static int params_fill(struct ghost_agents *all, const uint64_t *values)
 		if (i >= sizeof(all->params) / sizeof(all->params[0]))
 			return -EINVAL;
 		all->params[i] = values ? values[i] : param[i].value;
-		if (all->params[i] < param[i].min || all->params[i] > param[i].max)
+		if (param[i].type != GHOST_PARAM_TEXT &&
+		    (all->params[i] < param[i].min || all->params[i] > param[i].max))
 			return -EINVAL;
 	}
 	return 0;
@@ -228,6 +273,7 @@ static void agents_free(struct ghost_agents *all)
 	for (uint32_t i = 0; all->agent && i < all->nr; i++)
 		free(all->agent[i].neighbours);
 	task_table_fini(&all->tasks);
+	hints_close(all->hints);
 	free(all->agent);
 	free(all->by_cpu);
 	free(all->data);
@@ -274,6 +320,8 @@ static int agents_prepare(struct ghost_agents *all, const struct ghost_agents_op
 	err = err   ?:
 		      task_table_init(&all->tasks, all->mem->capacity, all->policy->task_size,
 				      all->mem->status);
+	err = err ?: hints_open(&all->hints, all->backend);
+	all->tasks.hints = all->hints;
 	if (!err && all->policy->init)
 		err = all->policy->init(&all->agent[0], all->data);
 	return err;
@@ -319,41 +367,45 @@ static int queues_reset(struct ghost_agents *all)
 	return err;
 }
 
-static int agents_launch(struct ghost_agents *all)
+static int wait_for_all(struct ghost_agents *all, const uint32_t *word, uint32_t nr)
 {
-	struct ghost_ctl ready = {
-		.op = GHOST_CTL_AGENT_ONLINE,
-		.enclave = enclave_of(all),
-	};
 	struct ghost_backend *b = all->backend;
-	uint32_t started = 0, nr;
-	char name[16];
-	int err = 0, failed = 0;
+	uint32_t now;
+	int err = 0;
 
-	for (; started < all->nr; started++) {
+	while (!err && (now = ghost_load_acquire(word)) < nr)
+		err = b->wait(b, word, now, ~0ull);
+	return err;
+}
+
+static int first_error(const struct ghost_agents *all)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < all->nr && !err; i++)
+		err = all->agent[i].err;
+	return err;
+}
+
+static int threads_start(struct ghost_agents *all)
+{
+	struct ghost_backend *b = all->backend;
+	uint32_t started = 0;
+	char name[16];
+	int err = 0, failed;
+
+	for (; started < all->nr && !err; started += !err) {
 		struct ghost_agent *a = &all->agent[started];
 
 		snprintf(name, sizeof(name), "agent/%u", a->cpu);
 		err = b->thread_start(b, name, agent_thread, a, &a->thread);
-		if (err)
-			break;
 	}
-	while (!failed && (nr = ghost_load_acquire(&all->nr_ready)) < started)
-		failed = b->wait(b, &all->nr_ready, nr, ~0ull);
-	err = err ?: failed;
-
-	for (uint32_t i = 0; i < started && !err; i++)
-		err = all->agent[i].err;
-	/* The enclave is ours: so are its queues. */
-	err = err ?: queues_reset(all);
-	if (!err && all->central)
-		err = central_open(all);
-	err = err ?: b->agent(b, &ready);
-	return err ?: ready.ret;
+	failed = wait_for_all(all, &all->nr_there, started);
+	return err ?: failed ?: first_error(all);
 }
 
-int ghost_agents_start(struct ghost_agents **ret, struct ghost_enclave *e,
-		       const struct ghost_policy *policy, const struct ghost_agents_opts *opts)
+int ghost_agents_prepare(struct ghost_agents **ret, struct ghost_enclave *e,
+			 const struct ghost_policy *policy, const struct ghost_agents_opts *opts)
 {
 	struct ghost_agents *all;
 	int err;
@@ -375,12 +427,99 @@ int ghost_agents_start(struct ghost_agents **ret, struct ghost_enclave *e,
 		agents_free(all);
 		return err;
 	}
-	err = agents_launch(all);
+	err = threads_start(all);
 	if (err) {
 		ghost_agents_stop(all);
 		return err;
 	}
+	*ret = all;
+	return 0;
+}
+
+/* Do others decide, or are about to end? */
+static bool others_there(const struct ghost_agents *all)
+{
+	if (__atomic_load_n(&all->status->state, __ATOMIC_ACQUIRE) == GHOST_ENCLAVE_ONLINE)
+		return true;
+	for (uint32_t i = 0; i < all->nr; i++)
+		if (__atomic_load_n(&all->agent[i].page->agent_tid, __ATOMIC_ACQUIRE))
+			return true;
+	return false;
+}
+
+/*
+ * Nothing wakes who waits for the end of others: but to look costs little. Looks
+ * are counted, as a simulated process that was killed sees no time pass.
+ */
+static int wait_for_others(struct ghost_agents *all, int timeout_ms)
+{
+	struct ghost_backend *b = all->backend;
+	uint64_t looks = timeout_ms < 0 ? ~0ull : timeout_ms * 1000000ull / TAKE_POLL_NS;
+	uint32_t state;
+
+	while (others_there(all)) {
+		state = __atomic_load_n(&all->status->state, __ATOMIC_RELAXED);
+		if (state == GHOST_ENCLAVE_DYING || state == GHOST_ENCLAVE_FREE)
+			return -ENOENT;
+		if (!looks--)
+			return timeout_ms ? -ETIMEDOUT : -EBUSY;
+		b->sleep(b, TAKE_POLL_NS);
+	}
+	return 0;
+}
+
+static int check_cpus(const struct ghost_agents *all)
+{
+	struct ghost_cpuset now;
+	int err = ghost_enclave_cpus(all->enclave, &now);
+
+	return err ?: memcmp(&now, &all->cpus, sizeof(now)) ? -ESTALE : 0;
+}
+
+int ghost_agents_take(struct ghost_agents *all, int timeout_ms)
+{
+	struct ghost_ctl online = {
+		.op = GHOST_CTL_AGENT_ONLINE,
+		.enclave = enclave_of(all),
+	};
+	struct ghost_backend *b = all->backend;
+	int err = wait_for_others(all, timeout_ms);
+
+	err = err ?: check_cpus(all);
+	if (err)
+		return err;
+	phase_set(all, AGENTS_STARTING);
+	err = wait_for_all(all, &all->nr_ready, all->nr);
+	err = err ?: first_error(all);
+	/* The enclave is ours: so are its queues. */
+	err = err ?: queues_reset(all);
+	if (!err && all->central)
+		err = central_open(all);
+	err = err ?: b->agent(b, &online);
+	err = err ?: online.ret;
+	if (err)
+		return err;
+	/* And the name of the socket. */
+	all->hints_err = -EOPNOTSUPP;
+	if (b->hints_dir)
+		all->hints_err = hints_listen(all->hints, b->hints_dir, enclave_of(all));
 	phase_set(all, AGENTS_GO);
+	return 0;
+}
+
+int ghost_agents_start(struct ghost_agents **ret, struct ghost_enclave *e,
+		       const struct ghost_policy *policy, const struct ghost_agents_opts *opts)
+{
+	struct ghost_agents *all;
+	int err = ghost_agents_prepare(&all, e, policy, opts);
+
+	if (err)
+		return err;
+	err = ghost_agents_take(all, 0);
+	if (err) {
+		ghost_agents_stop(all);
+		return err;
+	}
 	*ret = all;
 	return 0;
 }
@@ -391,13 +530,19 @@ int ghost_agents_wait(struct ghost_agents *all, int timeout_ms)
 				  timeout_ms < 0 ? ~0ull : timeout_ms * 1000000ull);
 }
 
+int ghost_agents_hints(const struct ghost_agents *all)
+{
+	return all->hints_err;
+}
+
 void ghost_agents_stop(struct ghost_agents *all)
 {
 	struct ghost_ctl offline = { .op = GHOST_CTL_AGENT_OFFLINE };
-	bool deciding;
+	bool waiting, deciding;
 
 	if (!all)
 		return;
+	waiting = ghost_load_acquire(&all->phase) == AGENTS_WAITING;
 	deciding = ghost_load_acquire(&all->phase) == AGENTS_GO &&
 		   ghost_load_acquire(&all->nr_ended) < all->nr;
 	/*
@@ -411,7 +556,7 @@ void ghost_agents_stop(struct ghost_agents *all)
 	phase_set(all, AGENTS_STOP);
 	if (all->central)
 		central_wake_all(all);
-	for (uint32_t i = 0; i < all->nr; i++) {
+	for (uint32_t i = 0; i < all->nr && !waiting; i++) {
 		struct ghost_ctl ping = {
 			.op = GHOST_CTL_AGENT_PING,
 			.enclave = enclave_of(all),

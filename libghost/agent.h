@@ -18,7 +18,32 @@ struct ghost_agents_opts {
 };
 
 /**
- * ghost_agents_start() - start the agents of @e and take it over
+ * ghost_agents_prepare() - everything that can be done before agents decide
+ * @ret: receives the handle
+ * @policy: must outlive the handle
+ *
+ * The threads are there, and policy->init() was called; others may decide for
+ * @e meanwhile. -EINVAL: a parameter out of range; -ENOMEM; or what
+ * policy->init() returned. On failure nothing is left.
+ */
+int ghost_agents_prepare(struct ghost_agents **ret, struct ghost_enclave *e,
+			 const struct ghost_policy *policy, const struct ghost_agents_opts *opts);
+
+/**
+ * ghost_agents_take() - take the enclave over as soon as it has no agents
+ * @as: prepared, and not taken yet
+ * @timeout_ms: how long to wait for the agents there to end; 0: not at all, -1: for ever
+ *
+ * Returns 0 when every CPU has its agent and the enclave is online: from then
+ * on the policy decides. -ETIMEDOUT: others still decide, and @as waits as
+ * before: call again. All else is final, and leaves only ghost_agents_stop():
+ * -EBUSY: others came first; -ESTALE: the enclave has other CPUs now than when
+ * @as was prepared; -ENOENT: it is being destroyed; -EPERM.
+ */
+int ghost_agents_take(struct ghost_agents *as, int timeout_ms);
+
+/**
+ * ghost_agents_start() - start the agents of @e and take it over: both of the above
  * @ret: receives the handle
  * @policy: must outlive the handle
  *
@@ -38,6 +63,14 @@ int ghost_agents_start(struct ghost_agents **ret, struct ghost_enclave *e,
  * or destroyed. Returns 0 when stopped, -ETIMEDOUT.
  */
 int ghost_agents_wait(struct ghost_agents *as, int timeout_ms);
+
+/*
+ * ghost_agents_hints() - do these agents listen for hints of applications?
+ *
+ * 0; or why not, a negative errno: -EOPNOTSUPP: their backend has no place for
+ * that. They decide without, then. Any thread.
+ */
+int ghost_agents_hints(const struct ghost_agents *as);
 
 /* ghost_agents_stop() - end the agents; the fallback takes over. Also frees. NULL is fine. */
 void ghost_agents_stop(struct ghost_agents *as);

@@ -51,8 +51,13 @@ struct ghost_backend {
 	int (*agent_enter)(struct ghost_backend *self);
 	/* Or it becomes one that spins, above the fair class. */
 	int (*agent_spin)(struct ghost_backend *self);
-	/* It has found nothing to do and will look again at once. */
-	void (*agent_relax)(struct ghost_backend *self);
+	/* What that takes and need not wait until then. May be NULL. */
+	int (*agent_spin_prepare)(struct ghost_backend *self);
+	/*
+	 * It has found nothing to do and will look again at once; without news
+	 * there is nothing to be seen before @until_ns (~0: at all).
+	 */
+	void (*agent_relax)(struct ghost_backend *self, __u64 until_ns);
 	/* Give the CPU up; returns when the agent is chosen again. */
 	void (*agent_yield)(struct ghost_backend *self);
 
@@ -78,10 +83,19 @@ struct ghost_backend {
 	int (*wait)(struct ghost_backend *self, const __u32 *word, __u32 value, __u64 timeout_ns);
 	void (*wake)(struct ghost_backend *self, const __u32 *word);
 	void (*sleep)(struct ghost_backend *self, __u64 ns);
-	__u64 (*now_ns)(struct ghost_backend *self); /* grows, from wherever */
+	/* As the kernel side counts: CLOCK_MONOTONIC. Never 0. */
+	__u64 (*now_ns)(struct ghost_backend *self);
 
 	/* May be NULL: a real machine takes an agent's CPU without asking. */
 	void (*step)(struct ghost_backend *self, enum ghost_step step);
+
+	/*
+	 * Where agents listen for applications' hints: a socket hints_ENCLAVE in
+	 * this folder. NULL: nowhere.
+	 */
+	const char *hints_dir;
+	/* Or the machine knows them: the entry of thread @tid, or NULL. May be NULL itself. */
+	const struct ghost_hint_entry *(*hint_entry)(struct ghost_backend *self, __u32 tid);
 
 	void (*close)(struct ghost_backend *self);
 

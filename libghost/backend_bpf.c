@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "libghost/backend.h"
+#include "libghost/hints.h"
 #include "libghost/kernel.h"
 
 #ifndef SCHED_EXT
@@ -50,6 +51,10 @@ static const char *const array_names[NR_ARRAYS] = { "status", "cpu", "cpu_rw", "
 /* Programs that tell spinning agents of threads that want their CPUs. */
 #define NR_WATCHES 3
 static const char *const watch_names[NR_WATCHES] = { "wakeup", "wakeup_new", "migrate" };
+
+/* Text files of an enclave; bpf/show.bpf.h. */
+#define NR_SHOWN 2
+static const char *const shown_names[NR_SHOWN] = { "state", "threads" };
 
 struct backend_bpf {
 	struct ghost_backend base;
@@ -348,6 +353,16 @@ static struct bpf_map *bss_map(struct bpf_object *obj)
 	return NULL;
 }
 
+static void unlink_all(const char *folder, const char *const *names, int nr)
+{
+	char path[600];
+
+	for (int i = 0; i < nr; i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+		unlink(path);
+	}
+}
+
 static void remove_pins(void)
 {
 	char path[512];
@@ -360,12 +375,8 @@ static void remove_pins(void)
 			continue;
 		snprintf(path, sizeof(path), GHOST_PIN_ROOT "/%s", d->d_name);
 		if (!strncmp(d->d_name, "enclave_", 8)) {
-			for (int i = 0; i < NR_ARRAYS; i++) {
-				char sub[600];
-
-				snprintf(sub, sizeof(sub), "%s/%s", path, array_names[i]);
-				unlink(sub);
-			}
+			unlink_all(path, array_names, NR_ARRAYS);
+			unlink_all(path, shown_names, NR_SHOWN);
 			rmdir(path);
 		} else {
 			unlink(path);
@@ -391,6 +402,11 @@ static int pin_all(struct bpf_object *obj, struct bpf_link *link)
 		snprintf(path, sizeof(path), GHOST_PIN_ROOT "/%s", watch_names[i]);
 		err = pin_prog(obj, name, path);
 	}
+	for (int i = 0; i < NR_SHOWN && !err; i++) {
+		snprintf(name, sizeof(name), "ghost_show_%s", shown_names[i]);
+		snprintf(path, sizeof(path), GHOST_PIN_ROOT "/show_%s", shown_names[i]);
+		err = pin_prog(obj, name, path);
+	}
 	for (int i = 0; i < NR_ARRAYS && !err; i++) {
 		snprintf(name, sizeof(name), "ghost_%s_of", array_names[i]);
 		snprintf(path, sizeof(path), GHOST_PIN_ROOT "/%s_of", array_names[i]);
@@ -399,6 +415,7 @@ static int pin_all(struct bpf_object *obj, struct bpf_link *link)
 	/* A timer ends with the last descriptor or pin of its map, whatever programs use it. */
 	err = err ?: pin_map(obj, "ghost_timer", GHOST_PIN_ROOT "/timer");
 	err = err ?: pin_map(obj, "ghost_alarms", GHOST_PIN_ROOT "/alarms");
+	err = err ?: pin_map(obj, "ghost_slices", GHOST_PIN_ROOT "/slices");
 	if (!err && bss)
 		err = bpf_obj_pin(bpf_map__fd(bss), GHOST_PIN_ROOT "/exit") ? -errno : 0;
 	/* Last: who finds the link finds everything. */
@@ -562,17 +579,42 @@ static int make_array(struct backend_bpf *s, __u32 id, enum array which, __u32 v
 	return err;
 }
 
+/* A text file about the enclave: an iterator over its status table, for whoever may enter the folder. */
+static int make_shown(struct backend_bpf *s, __u32 id, const char *name)
+{
+	union bpf_iter_link_info info = { 0 };
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .iter_info = &info, .iter_info_len = sizeof(info));
+	char path[128], prog_path[64];
+	int prog, map, link, err = 0;
+
+	snprintf(prog_path, sizeof(prog_path), GHOST_PIN_ROOT "/show_%s", name);
+	prog = bpf_obj_get(prog_path);
+	enclave_path(path, sizeof(path), id, array_names[ARRAY_STATUS]);
+	map = bpf_obj_get(path);
+	info.map.map_fd = map;
+	link = prog < 0 || map < 0 ? -1 : bpf_link_create(prog, 0, BPF_TRACE_ITER, &opts);
+	enclave_path(path, sizeof(path), id, name);
+	if (link < 0 || bpf_obj_pin(link, path) || chmod(path, 0444))
+		err = -errno;
+	close(link);
+	close(map);
+	close(prog);
+	if (err)
+		say(s->base.error, sizeof(s->base.error), "cannot make %s: %s", path,
+		    strerror(-err));
+	return err;
+}
+
 static void backend_enclave_discard(struct ghost_backend *b, __u32 id)
 {
 	struct backend_bpf *s = self_of(b);
 	char path[128];
 
-	for (int i = 0; i < NR_ARRAYS; i++) {
+	for (int i = 0; i < NR_ARRAYS; i++)
 		bpf_map_delete_elem(s->array_fd[i], &id);
-		enclave_path(path, sizeof(path), id, array_names[i]);
-		unlink(path);
-	}
 	enclave_path(path, sizeof(path), id, NULL);
+	unlink_all(path, array_names, NR_ARRAYS);
+	unlink_all(path, shown_names, NR_SHOWN);
 	rmdir(path);
 }
 
@@ -593,6 +635,8 @@ static int backend_enclave_prepare(struct ghost_backend *b, __u32 id, __u32 ring
 	err = err ?: make_array(s, id, ARRAY_CPU, sizeof(struct ghost_cpu), nr_queues, true);
 	err = err ?: make_array(s, id, ARRAY_CPU_RW, sizeof(struct ghost_cpu_rw), nr_queues, false);
 	err = err ?: make_array(s, id, ARRAY_RING, sizeof(struct ghost_msg), ring_len, true);
+	for (int i = 0; i < NR_SHOWN; i++)
+		err = err ?: make_shown(s, id, shown_names[i]);
 	if (err)
 		backend_enclave_discard(b, id);
 	return err;
@@ -717,6 +761,11 @@ static int watch(struct backend_bpf *s)
 	return err;
 }
 
+static int backend_agent_spin_prepare(struct ghost_backend *b)
+{
+	return watch(self_of(b));
+}
+
 static int backend_agent_spin(struct ghost_backend *b)
 {
 	/* The lowest there is: above all of the fair class, below everybody else. */
@@ -784,12 +833,14 @@ int ghost_kernel_open(struct ghost_backend **ret, char *error, size_t size)
 		.agent_pin = backend_agent_pin,
 		.agent_enter = backend_agent_enter,
 		.agent_spin = backend_agent_spin,
+		.agent_spin_prepare = backend_agent_spin_prepare,
 		.agent_yield = backend_agent_yield,
 		.task_enter = backend_task_enter,
 		.task_leave = backend_task_leave,
 		.close = backend_close,
 	};
 	ghost_backend_host_init(&s->base);
+	s->base.hints_dir = GHOST_HINTS_DIR;
 	s->nr_cpus = libbpf_num_possible_cpus();
 	s->agent_fd = -1;
 	for (int i = 0; i < NR_ARRAYS; i++)

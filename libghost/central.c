@@ -14,6 +14,9 @@
 
 /* Messages handled before the policy is asked again: new threads must not keep it from deciding. */
 #define DRAIN_MAX 512
+/* The place of a queue that was removed is kept for two heartbeats, 100 to 150 ms. */
+#define PLACE_WAIT_NS 10000000
+#define PLACE_TRIES 50
 /* No other CPU can be had: let whoever wants this one run for so long, then look again. */
 #define STEP_ASIDE_NS 100000
 /* Nor for our threads: one of them has ours for so long, until we look again. */
@@ -27,17 +30,23 @@
 int central_open(struct ghost_agents *all)
 {
 	struct ghost_ctl ctl = { .op = GHOST_CTL_QUEUE_CREATE, .enclave = enclave_of(all) };
-	uint32_t len = GHOST_QUEUE_LEN;
-	int err;
+	uint32_t most = GHOST_QUEUE_LEN, len;
+	int err, tries = PLACE_TRIES;
 
 	/* A few messages of every thread; as much as there is room for. */
-	while (len < 4 * all->mem->capacity && len < GHOST_QUEUE_LEN_MAX / 2)
-		len *= 2;
+	while (most < 4 * all->mem->capacity && most < GHOST_QUEUE_LEN_MAX / 2)
+		most *= 2;
 	do {
-		ctl.len = len;
-		err = queue_request(all, &ctl);
-		len /= 2;
-	} while (err == -ENOSPC && len >= GHOST_QUEUE_LEN);
+		for (len = most; len >= GHOST_QUEUE_LEN; len /= 2) {
+			ctl.len = len;
+			err = queue_request(all, &ctl);
+			if (err != -ENOSPC)
+				break;
+		}
+		/* Those of agents before us, which have just stopped? */
+		if (err == -ENOSPC)
+			all->backend->sleep(all->backend, PLACE_WAIT_NS);
+	} while (err == -ENOSPC && tries--);
 	if (err)
 		return err;
 	all->queue = ctl.queue;
@@ -113,19 +122,20 @@ static void find_free(struct ghost_agent *a)
 	struct ghost_agents *all = a->all;
 	bool any = false;
 
-	for (int w = 0; w < GHOST_CPU_WORDS; w++) {
+	/* In each round of an agent that spins: no word more than there are CPUs. */
+	for (uint32_t w = 0; w * 64 < all->mem->nr_cpus; w++) {
 		uint64_t idle = __atomic_load_n(&all->status->idle[w], __ATOMIC_RELAXED);
+		uint64_t free = idle & all->cpus.word[w] & ~a->own.word[w];
 
-		all->free.word[w] = idle & all->cpus.word[w] & ~a->own.word[w];
-	}
-	ghost_cpuset_for_each(cpu, &all->free)
-	{
-		const struct ghost_agent *there = all->by_cpu[cpu];
+		for (uint64_t rest = free; rest; rest &= rest - 1) {
+			uint32_t cpu = w * 64 + __builtin_ctzll(rest);
+			const struct ghost_agent *there = all->by_cpu[cpu];
 
-		if (there->current || there->staged.task || !available(there))
-			ghost_cpuset_del(&all->free, cpu);
-		else
-			any = true;
+			if (there->current || there->staged.task || !available(there))
+				free &= ~(rest & -rest);
+		}
+		all->free.word[w] = free;
+		any |= free != 0;
 	}
 	if (!any && !a->staged.task && have_only_ours(a))
 		ghost_cpuset_add(&all->free, a->cpu);
@@ -142,34 +152,28 @@ static void write_txn(const struct pick *pick, struct ghost_txn *txn)
 	ghost_store_release(&txn->state, GHOST_TXN_READY);
 }
 
-/* What became of the pick for the CPU of @there. */
-static void settle(struct ghost_agent *a, struct ghost_agent *there, struct ghost_txn *txn)
+/* @pick is on the CPU of @there, by @txn. */
+static void settled(struct ghost_agent *there, const struct pick *pick, const struct ghost_txn *txn)
 {
+	pick->task->on = there->cpu + 1;
+	there->current = pick->task;
+	there->committed_ns = txn->commit_ns;
+	there->began_ns = 0;
+}
+
+/* What became of the pick for the CPU of @there: the request is over. */
+static void settle(struct ghost_agent *a, struct ghost_agent *there)
+{
+	struct ghost_txn *txn = &there->rw->txn;
 	uint32_t state = ghost_load_acquire(&txn->state);
 	struct pick pick = there->pick;
 
 	txn->state = GHOST_TXN_FREE;
 	there->pick.task = NULL;
-	if (state == GHOST_TXN_COMMITTED) {
-		pick.task->on = there->cpu + 1;
-		there->current = pick.task;
-	} else {
+	if (state == GHOST_TXN_COMMITTED)
+		settled(there, &pick, txn);
+	else
 		inbox_refused(a, pick.task, pick.seq, state);
-	}
-}
-
-/* A pick for our own CPU, which takes it when we sleep; we come back soon enough. */
-static void lend_cpu(struct ghost_agent *a)
-{
-	struct ghost_txn *txn = &a->rw->pick;
-	uint32_t ready = GHOST_TXN_READY;
-
-	write_txn(&a->pick, txn);
-	a->all->backend->sleep(a->all->backend, LEND_NS);
-	/* Somebody else had the CPU all the time. */
-	__atomic_compare_exchange_n(&txn->state, &ready, GHOST_TXN_ABORTED, false, __ATOMIC_SEQ_CST,
-				    __ATOMIC_SEQ_CST);
-	settle(a, a, txn);
 }
 
 static void commit_remote(struct ghost_agent *a)
@@ -182,22 +186,36 @@ static void commit_remote(struct ghost_agent *a)
 	memcpy(ctl.cpus, all->picked.word, sizeof(ctl.cpus));
 	step(a, GHOST_STEP_COMMIT);
 	all->backend->agent(all->backend, &ctl);
-	ghost_cpuset_for_each(cpu, &all->picked)
-		settle(a, all->by_cpu[cpu], &all->by_cpu[cpu]->rw->txn);
+	ghost_cpuset_for_each(cpu, &all->picked) settle(a, all->by_cpu[cpu]);
 }
 
-/* All picks of this round: those for other CPUs in one call. */
-static void commit(struct ghost_agent *a)
-{
-	struct ghost_agents *all = a->all;
+/* --- time ----------------------------------------------------------------------------------- */
 
-	ghost_cpuset_del(&all->picked, a->cpu);
-	if (ghost_cpuset_count(&all->picked))
-		commit_remote(a);
-	memset(&all->picked, 0, sizeof(all->picked));
-	all->any_picked = false;
-	if (a->pick.task)
-		lend_cpu(a);
+uint64_t ghost_agent_current_since_ns(struct ghost_agent *a, uint32_t cpu)
+{
+	struct ghost_agent *there = cpu < a->all->mem->nr_cpus ? a->all->by_cpu[cpu] : NULL;
+	uint64_t came;
+
+	if (!there || !there->current)
+		return 0;
+	/*
+	 * The commit says nothing of when the CPU came round to it, which may be
+	 * long after (in a VM). Its status word does; once, because the next to
+	 * write that line is the CPU, when the thread leaves.
+	 */
+	if (!there->began_ns) {
+		came = __atomic_load_n(&there->current->status->switch_ns, __ATOMIC_RELAXED);
+		if (came < there->committed_ns)
+			return ghost_agent_now_ns(a);
+		there->began_ns = came;
+	}
+	return there->began_ns;
+}
+
+void ghost_agent_due(struct ghost_agent *a, uint64_t when_ns)
+{
+	if (when_ns < a->due_ns)
+		a->due_ns = when_ns;
 }
 
 /* --- written ahead ------------------------------------------------------------------------ */
@@ -212,6 +230,18 @@ struct ghost_task *ghost_agent_staged(const struct ghost_agent *a, uint32_t cpu)
 	const struct ghost_agent *there = cpu < a->all->mem->nr_cpus ? a->all->by_cpu[cpu] : NULL;
 
 	return there ? there->staged.task : NULL;
+}
+
+/*
+ * @there->staged is written. One at a time: the CPU looks at it whenever it
+ * wants, and ends a pick that it has taken with a state written over whatever
+ * stands there. So it counts as staged until reap() has seen that state.
+ */
+static void write_pick(struct ghost_agent *there)
+{
+	write_txn(&there->staged, &there->rw->pick);
+	ghost_cpuset_add(&there->all->staged, there->cpu);
+	there->all->nr_staged++;
 }
 
 bool ghost_agent_stage(struct ghost_agent *a, uint32_t cpu, struct ghost_task *t, uint64_t slice_ns)
@@ -236,9 +266,7 @@ bool ghost_agent_stage(struct ghost_agent *a, uint32_t cpu, struct ghost_task *t
 	if (!ok)
 		return false;
 	inbox_taken(a, t);
-	write_txn(&there->staged, &there->rw->pick);
-	ghost_cpuset_add(&all->staged, cpu);
-	all->nr_staged++;
+	write_pick(there);
 	/* The pick first, then the bit: the CPU sets that and then looks at the pick once more. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (ghost_agent_cpu_idle(a, cpu)) {
@@ -303,13 +331,26 @@ static void reap(struct ghost_agent *a)
 			state = GHOST_TXN_ABORTED;
 		}
 		unstaged(there);
-		if (state == GHOST_TXN_COMMITTED && fresh) {
-			pick.task->on = cpu + 1;
-			there->current = pick.task;
-		} else if (state != GHOST_TXN_COMMITTED) {
+		if (state != GHOST_TXN_COMMITTED)
 			inbox_refused(a, pick.task, pick.seq, state);
-		}
+		else if (fresh)
+			settled(there, &pick, &there->rw->pick);
 	}
+}
+
+/*
+ * A pick for our own CPU, which takes it when we sleep; we come back soon
+ * enough. It is done with that by then, unless we were moved elsewhere (the CPU
+ * goes offline; or whoever may has changed our affinity) and run beside it.
+ */
+static void lend_cpu(struct ghost_agent *a)
+{
+	a->staged = a->pick;
+	a->pick.task = NULL;
+	write_pick(a);
+	a->all->backend->sleep(a->all->backend, LEND_NS);
+	/* Takes it back if somebody else had the CPU all the time. */
+	reap(a);
 }
 
 static void kick(struct ghost_agent *a)
@@ -323,12 +364,28 @@ static void kick(struct ghost_agent *a)
 	all->backend->agent(all->backend, &ctl);
 }
 
+/* All picks of this round: those for other CPUs in one call. */
+static void commit(struct ghost_agent *a)
+{
+	struct ghost_agents *all = a->all;
+
+	ghost_cpuset_del(&all->picked, a->cpu);
+	if (!ghost_cpuset_empty(&all->picked))
+		commit_remote(a);
+	memset(&all->picked, 0, sizeof(all->picked));
+	all->any_picked = false;
+	if (a->pick.task)
+		lend_cpu(a);
+}
+
 /* Returns true when there was anything to do. */
 static bool decide(struct ghost_agent *a)
 {
 	struct ghost_agents *all = a->all;
 	bool busy;
 
+	a->now_ns = 0;
+	a->due_ns = ~0ull;
 	/* Before the messages: what is told of a thread comes after it was put on its CPU. */
 	reap(a);
 	busy = drain(a);
@@ -417,6 +474,7 @@ static bool must_leave(const struct ghost_agent *a)
 static void take_turn(struct ghost_agent *a)
 {
 	struct ghost_backend *b = a->all->backend;
+	bool away = false;
 
 	/* The CPU may have been away, and then the kernel has put us elsewhere. */
 	b->agent_pin(b, a->cpu);
@@ -424,10 +482,14 @@ static void take_turn(struct ghost_agent *a)
 	a->since_ns = b->now_ns(b);
 	ghost_store_release(&a->rw->spins, 1);
 	while (agents_online(a->all)) {
+		/* Nobody could go on for us. Where we are now nobody asks us to make room. */
+		if (away && cpu_state(a) != GHOST_CPU_OFF)
+			b->agent_pin(b, a->cpu);
+		away = cpu_state(a) == GHOST_CPU_OFF;
 		if (must_leave(a) && hand_over(a))
 			return;
 		if (!decide(a))
-			b->agent_relax(b);
+			b->agent_relax(b, a->due_ns);
 	}
 	ghost_store_release(&a->rw->spins, 0);
 }

@@ -143,7 +143,7 @@ static __u64 host_now_ns(struct ghost_backend *self)
 	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
-static void host_agent_relax(struct ghost_backend *self)
+static void host_agent_relax(struct ghost_backend *self, __u64 until_ns)
 {
 	ghost_relax();
 }

@@ -327,7 +327,8 @@ void inbox_refused(struct ghost_agent *a, struct ghost_task *t, uint32_t seq, ui
 			/* A message is on its way that says so. */
 			break;
 		default:
-			t->bound = state == GHOST_TXN_NOT_ALLOWED;
+			/* Refused where it was bound to: then that is not the reason. */
+			t->bound = state == GHOST_TXN_NOT_ALLOWED && !t->bound;
 			task_waits(a, t, GHOST_CAUSE_REFUSED);
 		}
 	}

@@ -34,6 +34,7 @@ struct ghost_agent {
 	struct pick pick;	 /* for this CPU */
 	struct ghost_cpuset wake;
 	bool wake_any;
+	uint64_t now_ns; /* of this round; 0: nobody has asked yet */
 
 	/* of this CPU's queue; any agent may drain it, one at a time */
 	struct ghost_lock queue_lock;
@@ -41,18 +42,22 @@ struct ghost_agent {
 
 	/* Central: this CPU, as the agent that decides sees it. */
 	struct ghost_task *current; /* committed there, and no message says that it left */
+	uint64_t committed_ns;	    /* when that was */
+	uint64_t began_ns;	    /* when it came there; 0: it has not been seen there yet */
 	struct pick staged;	    /* written ahead for when that one leaves */
 	uint32_t turn;		    /* word: whose turn it is to decide; advances when it is ours */
 	uint32_t wanted_seen;
 	uint32_t nr_only;  /* threads that wait to be picked and can run nowhere else */
 	uint64_t since_ns; /* when this turn began */
+	uint64_t due_ns;   /* when the policy wants to be called again; ~0: when there is news */
 
 	void *thread; /* the backend's; NULL: not started */
 	int err;      /* why it could not become an agent */
 };
 
 enum agents_phase {
-	AGENTS_STARTING,
+	AGENTS_WAITING,	 /* for others to end */
+	AGENTS_STARTING, /* each becomes the agent of its CPU */
 	AGENTS_GO,
 	AGENTS_STOP,
 };
@@ -87,10 +92,14 @@ struct ghost_agents {
 	uint32_t nr_rounds;
 
 	/* Words to wait for; changed by atomic operations only. */
+	uint32_t nr_there; /* their threads are on their CPUs */
 	uint32_t nr_ready; /* became agents, or failed to */
 	uint32_t nr_ended;
 	uint32_t ended; /* all have */
 	uint32_t phase; /* enum agents_phase */
+
+	struct hints *hints;
+	int hints_err; /* why applications cannot give any; 0: they can */
 };
 
 /* A place where the agent may lose its CPU; a real machine needs no asking. */

@@ -122,6 +122,7 @@ void percpu_loop(struct ghost_agent *a)
 		/* Before the drain: what comes after it makes the commit stale (paper 3.2). */
 		uint32_t agent_seq = ghost_load_acquire(&a->page->agent_seq);
 
+		a->now_ns = 0;
 		step(a, GHOST_STEP_NUMBER);
 		drain(a, a);
 		help(a);

@@ -13,7 +13,7 @@
  *    policies/runq.h, which locks inside. A central policy has one agent at a
  *    time, and needs no locks.
  *  - No callback may block, allocate, read a clock or call the system. What
- *    is needed is passed in or asked of the agent.
+ *    is needed is passed in or asked of the agent, the time too.
  */
 #ifndef GHOST_LIBGHOST_POLICY_H
 #define GHOST_LIBGHOST_POLICY_H
@@ -37,9 +37,45 @@ uint32_t ghost_task_tid(const struct ghost_task *t);
 uint32_t ghost_task_cpu(const struct ghost_task *t);
 /* May it run on @cpu? As of now; it can change before a commit, which is then refused. */
 bool ghost_task_allowed(const struct ghost_task *t, uint32_t cpu);
+/* -20 to 19, as of now. */
 int32_t ghost_task_nice(const struct ghost_task *t);
+/* What the nice value is worth, as of now: 100 is nice 0, 1 to 10000 as cgroups count. */
+uint32_t ghost_task_weight(const struct ghost_task *t);
+/*
+ * Its name, which ends with a NUL. As of its joining; a change shows 50 ms later,
+ * in large tables up to 6 s. Read at that moment it may be of both.
+ */
+void ghost_task_name(const struct ghost_task *t, char ret_name[GHOST_COMM_LEN]);
+/* The id of its cgroup, which is the inode number of the directory. As of the same time. */
+uint64_t ghost_task_cgroup(const struct ghost_task *t);
 /* CPU time consumed until it last left a CPU, ns. */
 uint64_t ghost_task_runtime_ns(const struct ghost_task *t);
+/*
+ * Has it a name that fits @pattern (as fnmatch(3): "make*")? A new name is known
+ * only a moment later, see docs/status.md.
+ */
+bool ghost_task_named(const struct ghost_task *t, const char *pattern);
+
+/* What its application says of it; see docs/hints.md. */
+struct ghost_hint {
+	uint32_t class_;      /* GHOST_HINT_CLASS_*, at most GHOST_HINT_CLASS_MAX */
+	uint32_t flags;	      /* GHOST_HINT_RUNNABLE or GHOST_HINT_IDLE; 0: not said */
+	uint64_t deadline_ns; /* CLOCK_MONOTONIC, at most INT64_MAX; 0: none */
+	uint64_t expected_ns; /* of CPU time, at most GHOST_HINT_EXPECTED_MAX_NS; 0: not said */
+};
+
+/**
+ * ghost_task_hint() - what the application says of @t
+ * @ret: receives it; untouched when there is none
+ *
+ * Says true of a thread whose process has given a page of hints and which has an
+ * entry there. Values are in their ranges; whether they are true nobody knows.
+ * They are those of this moment, or, if they are just being written, those of the
+ * last time somebody asked. A change of a hint wakes nobody: ask when it matters.
+ *
+ * For any callback. A few loads and a lock of @t's own; no system call.
+ */
+bool ghost_task_hint(const struct ghost_task *t, struct ghost_hint *ret);
 
 /* --- what a policy may ask of the agent that calls it ---------------------- */
 
@@ -62,6 +98,8 @@ uint32_t ghost_agent_fit(const struct ghost_agent *a, const struct ghost_task *t
 const uint16_t *ghost_agent_neighbours(const struct ghost_agent *a, uint32_t *ret_nr);
 /* Value of parameter @index of ghost_policy.params. */
 uint64_t ghost_agent_param(const struct ghost_agent *a, unsigned int index);
+/* That of a GHOST_PARAM_TEXT; NULL: none was given. */
+const char *ghost_agent_param_text(const struct ghost_agent *a, unsigned int index);
 
 /*
  * CPUs that have nothing to run and for which this call of schedule() may
@@ -75,6 +113,30 @@ const struct ghost_cpuset *ghost_agent_free_cpus(const struct ghost_agent *a);
  * follows, with GHOST_CAUSE_KICK.
  */
 struct ghost_task *ghost_agent_current(const struct ghost_agent *a, uint32_t cpu);
+/*
+ * Central: since when that thread has run there, ns, to be compared with
+ * ghost_agent_now_ns(). One that is on its way to @cpu has not begun: now. 0
+ * where there is none.
+ */
+uint64_t ghost_agent_current_since_ns(struct ghost_agent *a, uint32_t cpu);
+
+/*
+ * What time it is, ns of CLOCK_MONOTONIC, as of this round of the agent: the
+ * clock is read when it is first asked for and stands still until the agent
+ * looks for messages again.
+ */
+uint64_t ghost_agent_now_ns(struct ghost_agent *a);
+
+/**
+ * ghost_agent_due() - have schedule() called again when it is @when_ns
+ * @when_ns: as ghost_agent_now_ns() counts
+ *
+ * Central policies, from schedule(); holds until it is called again, and of
+ * several times the earliest. An agent that spins calls schedule() all the time,
+ * but only where time passes by itself: the simulator passes over what nobody
+ * waits for. So a policy says what it waits for.
+ */
+void ghost_agent_due(struct ghost_agent *a, uint64_t when_ns);
 
 /**
  * ghost_agent_pick() - run @t next on @cpu
@@ -89,6 +151,18 @@ struct ghost_task *ghost_agent_current(const struct ghost_agent *a, uint32_t cpu
  * is none for which this agent may pick, or has been picked for.
  */
 bool ghost_agent_pick(struct ghost_agent *a, uint32_t cpu, struct ghost_task *t, uint64_t slice_ns);
+
+/**
+ * ghost_agent_pick_timed() - the same, and a timer of the kernel ends the slice
+ * @slice_ns: GHOST_TIMER_MIN_NS to GHOST_TIMER_MAX_NS; with others the tick ends it
+ *
+ * Counted from when the thread is on its CPU. It goes on if no thread of the
+ * enclave waits at that moment: whoever comes later has to be picked. Central
+ * policies; in others, and for the agent's own CPU, it is ghost_agent_pick().
+ * The timer's interrupt comes to the agent's CPU, and so does its work.
+ */
+bool ghost_agent_pick_timed(struct ghost_agent *a, uint32_t cpu, struct ghost_task *t,
+			    uint64_t slice_ns);
 
 /**
  * ghost_agent_stage() - run @t on @cpu as soon as what runs there now leaves
@@ -129,6 +203,8 @@ enum ghost_param_type {
 	GHOST_PARAM_NS, /* a duration: 500us, 10ms, 1s, inf */
 	GHOST_PARAM_UINT,
 	GHOST_PARAM_BOOL,
+	GHOST_PARAM_TEXT,   /* value: the address of a string, 0 for none; min, max: 0 */
+	GHOST_PARAM_CGROUP, /* value: the number of a cgroup, as ghost_task_cgroup(); 0 for none */
 };
 
 struct ghost_param {

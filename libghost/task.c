@@ -5,6 +5,7 @@
  * may ask of a thread. Implements task.h and the first part of policy.h.
  */
 #include <errno.h>
+#include <fnmatch.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -44,6 +45,8 @@ void task_reset(struct task_table *tt, struct ghost_task *t, uint32_t slot, uint
 	t->gtid = gtid;
 	t->state = TASK_BLOCKED;
 	t->bound = false;
+	t->hints = tt->hints;
+	task_hint_reset(&t->hint);
 	memset(t->data, 0, tt->task_size);
 }
 
@@ -76,7 +79,38 @@ int32_t ghost_task_nice(const struct ghost_task *t)
 	return __atomic_load_n(&t->status->nice, __ATOMIC_RELAXED);
 }
 
+uint32_t ghost_task_weight(const struct ghost_task *t)
+{
+	return __atomic_load_n(&t->status->weight, __ATOMIC_RELAXED);
+}
+
+void ghost_task_name(const struct ghost_task *t, char ret_name[GHOST_COMM_LEN])
+{
+	for (int i = 0; i < GHOST_COMM_LEN; i++)
+		ret_name[i] = __atomic_load_n(&t->status->comm[i], __ATOMIC_RELAXED);
+	ret_name[GHOST_COMM_LEN - 1] = 0;
+}
+
+uint64_t ghost_task_cgroup(const struct ghost_task *t)
+{
+	return __atomic_load_n(&t->status->cgroup, __ATOMIC_RELAXED);
+}
+
 uint64_t ghost_task_runtime_ns(const struct ghost_task *t)
 {
 	return __atomic_load_n(&t->status->runtime_ns, __ATOMIC_RELAXED);
+}
+
+bool ghost_task_named(const struct ghost_task *t, const char *pattern)
+{
+	char name[GHOST_COMM_LEN];
+
+	ghost_task_name(t, name);
+	return !fnmatch(pattern, name, 0);
+}
+
+bool ghost_task_hint(const struct ghost_task *t, struct ghost_hint *ret)
+{
+	/* What it was when last asked for is kept with the thread. */
+	return t->hints && hints_read(t->hints, (struct ghost_task *)t, ret);
 }

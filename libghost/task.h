@@ -13,6 +13,7 @@
 
 #include "abi/status.h"
 #include "libghost/barrier.h"
+#include "libghost/hints_table.h"
 
 enum task_state {
 	TASK_UNKNOWN = 0,
@@ -38,6 +39,8 @@ struct ghost_task {
 	uint16_t only;
 	uint16_t on; /* central: 1 + the CPU where it was put, until a message says it left */
 	uint64_t gtid;
+	struct hints *hints; /* where its hint is looked for; NULL: nowhere */
+	struct task_hint hint;
 	char data[] __attribute__((aligned(16)));
 };
 
@@ -48,6 +51,7 @@ struct task_table {
 	uint32_t capacity;
 	size_t task_size;
 	const struct ghost_status *status;
+	struct hints *hints; /* of all its threads; NULL: there are none */
 };
 
 int task_table_init(struct task_table *tt, uint32_t capacity, size_t task_size,

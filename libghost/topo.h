@@ -39,6 +39,14 @@ int ghost_cpuset_next(const struct ghost_cpuset *s, unsigned int cpu);
 #define ghost_cpuset_for_each(cpu, s) \
 	for (int cpu = ghost_cpuset_next(s, 0); cpu >= 0; cpu = ghost_cpuset_next(s, cpu + 1))
 
+static inline bool ghost_cpuset_empty(const struct ghost_cpuset *s)
+{
+	for (int i = 0; i < GHOST_CPU_WORDS; i++)
+		if (s->word[i])
+			return false;
+	return true;
+}
+
 unsigned int ghost_cpuset_count(const struct ghost_cpuset *s);
 
 /**

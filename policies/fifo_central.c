@@ -103,12 +103,10 @@ static void schedule(struct ghost_agent *a, uint32_t cpu)
 {
 	struct ghost_cpuset cpus = *ghost_agent_free_cpus(a);
 	struct fifo *f = ghost_agent_data(a);
-	uint32_t nr_free = ghost_cpuset_count(&cpus);
 	struct ghost_task *t;
 
-	for (uint32_t i = 0; i < nr_free && take_back(a, f, &cpus); i++)
-		;
-	while (nr_free && (t = runq_pop_any(&f->q, &cpus, &cpu)))
+	ghost_cpuset_for_each(idle, &cpus) if (!take_back(a, f, &cpus)) break;
+	while ((t = runq_pop_any(&f->q, &cpus, &cpu)))
 		if (ghost_agent_pick(a, cpu, t, ghost_agent_param(a, 0)))
 			ghost_cpuset_del(&cpus, cpu);
 	if (ghost_agent_param(a, 1))

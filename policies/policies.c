@@ -9,13 +9,13 @@
 
 extern const struct ghost_policy policy_fifo_central;
 extern const struct ghost_policy policy_fifo_percpu;
+extern const struct ghost_policy policy_shinjuku;
+extern const struct ghost_policy policy_shinjuku_shenango;
 extern const struct ghost_policy policy_sol;
 
 const struct ghost_policy *const policies[] = {
-	&policy_fifo_central,
-	&policy_fifo_percpu,
-	&policy_sol,
-	NULL,
+	&policy_fifo_central,	   &policy_fifo_percpu, &policy_shinjuku,
+	&policy_shinjuku_shenango, &policy_sol,		NULL,
 };
 
 const struct ghost_policy *policies_find(const char *name)

@@ -122,29 +122,26 @@ static inline struct ghost_task *runq_pop_any(struct runq *q, const struct ghost
 {
 	struct ghost_task *t = NULL;
 	struct runq_entry *e;
+	int cpu = -1;
 
-	if (!runq_len(q))
+	if (!runq_len(q) || ghost_cpuset_empty(cpus))
 		return NULL;
 	ghost_lock(&q->lock);
 	TAILQ_FOREACH(e, &q->list, link) {
-		uint32_t last = ghost_task_cpu(e->task);
-
-		if (ghost_cpuset_has(cpus, last) && ghost_task_allowed(e->task, last)) {
-			*ret_cpu = last;
-			t = e->task;
+		cpu = ghost_task_cpu(e->task);
+		if (!ghost_cpuset_has(cpus, cpu) || !ghost_task_allowed(e->task, cpu)) {
+			cpu = ghost_cpuset_next(cpus, 0);
+			while (cpu >= 0 && !ghost_task_allowed(e->task, cpu))
+				cpu = ghost_cpuset_next(cpus, cpu + 1);
 		}
-		ghost_cpuset_for_each(cpu, cpus)
-		{
-			if (t || !ghost_task_allowed(e->task, cpu))
-				continue;
-			*ret_cpu = cpu;
-			t = e->task;
-		}
-		if (t)
+		if (cpu >= 0)
 			break;
 	}
-	if (t)
+	if (e) {
+		t = e->task;
+		*ret_cpu = cpu;
 		runq_unlink(q, e);
+	}
 	ghost_unlock(&q->lock);
 	return t;
 }

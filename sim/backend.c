@@ -271,8 +271,11 @@ static int sim_agent_spin(struct ghost_backend *b)
 	return err;
 }
 
-/* Looking again and again takes all the time there is; nothing is simulated until there is news. */
-static void sim_agent_relax(struct ghost_backend *b)
+/*
+ * Looking again and again takes all the time there is; nothing is simulated
+ * until there is news, or it is @until_ns.
+ */
+static void sim_agent_relax(struct ghost_backend *b, __u64 until_ns)
 {
 	struct process *p = self_of(b);
 	struct agent *a = current(p);
@@ -281,6 +284,7 @@ static void sim_agent_relax(struct ghost_backend *b)
 		return;
 	pay(a);
 	a->thread->polls = true;
+	a->thread->poll_ns = until_ns;
 	p->m->nr_polls++;
 	act(a, ACT_RUN, SIM_FOREVER / 2);
 }
@@ -477,6 +481,13 @@ static void sim_step(struct ghost_backend *b, enum ghost_step step)
 		pay(a);
 }
 
+static const struct ghost_hint_entry *sim_hint_entry(struct ghost_backend *b, __u32 tid)
+{
+	const struct thread *t = thread_by_tid(self_of(b)->m, tid);
+
+	return t ? t->hint : NULL;
+}
+
 static void sim_close(struct ghost_backend *b)
 {
 }
@@ -536,6 +547,7 @@ int process_start(struct process **ret, struct machine *m, process_fn main, void
 		.sleep = sim_sleep,
 		.now_ns = sim_now_ns,
 		.step = sim_step,
+		.hint_entry = sim_hint_entry,
 		.close = sim_close,
 	};
 	p->m = m;

@@ -359,8 +359,20 @@ static void come_to_rest(struct explorer *x)
 
 static void tell(struct explorer *x, const struct step *steps, uint32_t nr)
 {
-	static const char *const events[] = { "runs on",    "looks:",	 "timer", "arrives:",
-					      "re-enqueue", "heartbeat", "fair",  "process" };
+	static const char *const events[] = {
+		[EV_RUN] = "runs on",
+		[EV_RESCHED] = "looks:",
+		[EV_TIMER] = "timer",
+		[EV_INSERT] = "arrives:",
+		[EV_REENQUEUE] = "re-enqueue",
+		[EV_REENQ_LOCAL] = "taken back from",
+		[EV_HEARTBEAT] = "heartbeat",
+		[EV_ALARM] = "alarm",
+		[EV_SLICE] = "slice timer",
+		[EV_TICK] = "tick",
+		[EV_FAIR] = "fair",
+		[EV_CALL] = "process",
+	};
 	static const char *const kinds[] = { "event", "wake", "block", "yield", "slice end",
 					     "pin",   "fair", "leave", "crash", "destroy" };
 	size_t n = snprintf(x->r->steps, sizeof(x->r->steps), "[%s]", x->set->name);

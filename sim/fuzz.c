@@ -91,6 +91,9 @@ void fuzz_draw(struct fuzz_case *ret, uint64_t seed, const char *policy, uint32_
 	}
 	for (uint32_t i = 0; i < c.plan.nr; i++)
 		draw_fault(&c.plan.faults[i], &r, c.duration_ns);
+	/* Last: what a seed stood for before there was this, it stands for still. */
+	for (uint32_t i = 0; i < c.nr_work; i++)
+		c.work[i].nice = random_below(&r, 3) ? 0 : 1 + random_below(&r, 19);
 	qsort(c.plan.faults, c.plan.nr, sizeof(c.plan.faults[0]), by_time);
 	*ret = c;
 }
@@ -125,8 +128,11 @@ void fuzz_format(const struct fuzz_case *c, char *buf, size_t size)
 		ADD(" stall=%" PRIu64, c->stall_ns);
 	if (c->plan.interrupt_ppm)
 		ADD(" interrupt=%u", c->plan.interrupt_ppm);
-	for (uint32_t i = 0; i < c->nr_work; i++)
+	for (uint32_t i = 0; i < c->nr_work; i++) {
 		ADD(" work=%s:%u:%u", c->work[i].kind, c->work[i].threads, c->work[i].load_ppm);
+		if (c->work[i].nice)
+			ADD(":%u", c->work[i].nice);
+	}
 	for (uint32_t i = 0; i < c->plan.nr; i++)
 		ADD(" fault=%s:%" PRIu64 ":%u:%u", fault_name(c->plan.faults[i].kind),
 		    c->plan.faults[i].when_ns, c->plan.faults[i].what, c->plan.faults[i].arg);
@@ -155,11 +161,12 @@ static int parse_work(struct fuzz_case *c, const char *value)
 {
 	uint32_t i = c->nr_work;
 
-	if (i == SIM_WORKLOADS_MAX || sscanf(value, "%15[a-z]:%u:%u", c->work[i].kind,
-					     &c->work[i].threads, &c->work[i].load_ppm) != 3)
+	if (i == SIM_WORKLOADS_MAX ||
+	    sscanf(value, "%15[a-z]:%u:%u:%u", c->work[i].kind, &c->work[i].threads,
+		   &c->work[i].load_ppm, &c->work[i].nice) < 3)
 		return -EINVAL;
 	if (!workload_kind(c->work[i].kind) || !strcmp(c->work[i].kind, "replay") ||
-	    c->work[i].threads > 100000)
+	    c->work[i].threads > 100000 || c->work[i].nice > 19)
 		return -EINVAL;
 	c->nr_work++;
 	return 0;
@@ -305,6 +312,7 @@ int fuzz_run(const struct fuzz_case *c, struct sim_report *ret, trace_fn trace, 
 		o.work[i] = (struct workload_options){
 			.kind = c->work[i].kind,
 			.threads = c->work[i].threads,
+			.nice = c->work[i].nice,
 			.load_ppm = c->work[i].load_ppm,
 		};
 	err = sim_new(&s, &o, &why);
@@ -429,6 +437,8 @@ static bool simpler(struct shrink *s)
 	TRY(t.plan.interrupt_ppm, t.plan.interrupt_ppm = 0);
 	TRY(t.fine, t.fine = 0);
 	TRY(t.slice_ns, t.slice_ns = 0);
+	for (uint32_t i = 0; i < s->c->nr_work; i++)
+		TRY(t.work[i].nice, t.work[i].nice = 0);
 	TRY(t.enclave_cpus != t.cpus, t.enclave_cpus = t.cpus);
 	TRY(t.duration_ns > 1000000, t.duration_ns /= 2);
 	TRY(t.max_events > 100, t.max_events /= 2);

@@ -37,6 +37,7 @@ struct fuzz_case {
 		char kind[16];
 		uint32_t threads;
 		uint32_t load_ppm;
+		uint32_t nice;
 	} work[SIM_WORKLOADS_MAX];
 	struct fault_plan plan;
 };

@@ -397,6 +397,7 @@ static void enqueue_member(struct machine *m, struct thread *t, enum thread_plac
 	t->claimed = false;
 	t->yielded = false;
 	t->place = PLACE_ARRIVES;
+	t->current = from == PLACE_RUNS;
 	/* Message first, then the list: in between others may act on what they have read. */
 	window = m->opt.window_ns ? random_below(&m->random, m->opt.window_ns) + 1 : 0;
 	if (!window || m->cpu[t->cpu].locked) {
@@ -572,6 +573,8 @@ static void thread_free(struct machine *m, struct thread *t)
 	if (m->opt.reuse_tids)
 		m->free_tids[m->nr_free_tids++] = t->tid;
 	m->nr_live--;
+	free(t->hint);
+	t->hint = NULL;
 	t->link.next = (struct node *)m->free_threads;
 	m->free_threads = t;
 }
@@ -621,7 +624,7 @@ static void enable(struct machine *m, struct thread *t, const struct thread *par
 	st->weight = weight_of(t->nice);
 	memcpy(st->cpus, m->masks[t->mask].cpus.word, sizeof(st->cpus));
 	m->refs[slot] = t;
-	port_task_name(slot, st);
+	port_task_describe(slot, st);
 	t->who = WHO(WHO_MEMBER, enclave, slot);
 	t->told = false;
 	if (m->law)
@@ -676,6 +679,23 @@ struct thread *thread_fork(struct machine *m, const struct behaviour *b, void *d
 	return t;
 }
 
+void thread_hint(struct machine *m, struct thread *t, const struct ghost_hint_entry *hint)
+{
+	uint32_t seq = t->hint ? t->hint->seq : 0;
+
+	if (!t->hint)
+		t->hint = malloc(sizeof(*t->hint));
+	if (!t->hint) {
+		machine_break(m, "no memory for a hint");
+		return;
+	}
+	*t->hint = *hint;
+	t->hint->tid = t->tid;
+	t->hint->seq = seq + 2;
+	/* It wakes nobody, but who spins sees it. */
+	m->news = true;
+}
+
 /* --- a CPU and its thread ------------------------------------------------------------------------ */
 
 /* An agent that spins has something to look at, or ends. */
@@ -718,6 +738,17 @@ static uint64_t next_tick(uint32_t cpu, uint64_t time)
 	return (time - offset + SIM_TICK_NS - 1) / SIM_TICK_NS * SIM_TICK_NS + offset;
 }
 
+/*
+ * An agent that spins goes on until there is news for it, see threads_poll(), or
+ * until its time has come; but it may look at the time for itself as well.
+ */
+static uint64_t poll_ns(const struct thread *t, uint64_t from)
+{
+	if (t->poll_ns <= from)
+		return SIM_POLL_MIN_NS;
+	return t->poll_ns - from < SIM_POLL_NS ? t->poll_ns - from : SIM_POLL_NS;
+}
+
 /* Its thread goes on, after whatever the kernel still has to do there. */
 static void cpu_go_on(struct machine *m, uint32_t cpu)
 {
@@ -730,8 +761,7 @@ static void cpu_go_on(struct machine *m, uint32_t cpu)
 	c->run_from += c->debt_ns;
 	c->kernel_ns += c->debt_ns;
 	c->debt_ns = 0;
-	/* Until there is news for it, see threads_poll(); but it may look at the time as well. */
-	end = c->run_from + (t->polls ? SIM_POLL_NS : t->left_ns);
+	end = c->run_from + (t->polls ? poll_ns(t, c->run_from) : t->left_ns);
 	/* A slice ends at a tick, if somebody could have the CPU then: ours end in any case. */
 	if (t->class_ != CLASS_RT && t->slice_ns != GHOST_SLICE_INF && t->slice_ns < t->left_ns) {
 		uint64_t tick = next_tick(cpu, c->run_from + t->slice_ns);
@@ -1494,6 +1524,8 @@ void kernel_agent(struct machine *m, struct ghost_ctl *ctl)
 		commit(m, ctl);
 	else
 		ctl_agent(ctl);
+	if (m->law && ctl->op == GHOST_CTL_AGENT_ONLINE && !ctl->ret)
+		law_online(m, ctl->enclave);
 	/* Ticks are events only while somebody hears of them. */
 	for (uint32_t cpu = 0; ctl->op == GHOST_CTL_DELIVER && cpu < m->nr_cpus; cpu++) {
 		if (!(ctl->flags & GHOST_DELIVER_TICKS) || m->cpu[cpu].ticks)
@@ -1530,6 +1562,18 @@ void kernel_alarm(struct machine *m, uint32_t cpu)
 	m->news = true;
 	if (again)
 		machine_post(m, m->now + again, EV_ALARM, cpu, ++m->cpu[cpu].alarm);
+}
+
+/* A timer ends a slice. */
+void kernel_slice(struct machine *m, uint32_t cpu)
+{
+	uint64_t again;
+
+	m->this_cpu = m->cpu[cpu].slice_by;
+	machine_charge(m, cost(m)->tick_ns);
+	again = txn_slice_over(cpu);
+	if (again)
+		port_slice_timer_set(cpu, again);
 }
 
 /* Who was put on @cpu's queue and cannot run there at once is taken back (reenq_local(), 7.3). */

@@ -96,6 +96,14 @@ void law_pinged(struct machine *m, uint32_t cpu)
 	m->law->must[cpu] = true;
 }
 
+void law_online(struct machine *m, uint32_t enclave)
+{
+	struct sim_enclave *se = &m->enclave[enclave];
+
+	se->online_at = m->now;
+	se->lost_at = SIM_FOREVER;
+}
+
 void law_excuse(struct machine *m)
 {
 	if (m->law)
@@ -438,8 +446,6 @@ static void law_fallback(struct machine *m, uint32_t id)
 	const struct thread *first;
 
 	if (e->state == GHOST_ENCLAVE_FREE || e->state == GHOST_ENCLAVE_ONLINE) {
-		if (se->lost_at != SIM_FOREVER)
-			se->online_at = m->now;
 		se->lost_at = SIM_FOREVER;
 		return;
 	}

@@ -44,6 +44,9 @@ void law_blind(struct machine *m);
 /* @cpu's agent was pinged: it must look before its CPU may idle. */
 void law_pinged(struct machine *m, uint32_t cpu);
 
+/* The agents of @enclave decide from now on, if only until the end of this event. */
+void law_online(struct machine *m, uint32_t enclave);
+
 /* An agent was made to hang: its enclave may be taken from it. */
 void law_excuse(struct machine *m);
 

@@ -183,6 +183,10 @@ static void happen(struct machine *m, const struct event *e)
 		if (m->cpu[e->a].alarm == e->b)
 			kernel_alarm(m, e->a);
 		break;
+	case EV_SLICE:
+		if (m->cpu[e->a].slice == e->b)
+			kernel_slice(m, e->a);
+		break;
 	case EV_TICK:
 		kernel_tick(m, e->a);
 		break;
@@ -313,6 +317,8 @@ void machine_free(struct machine *m)
 		if (t && t->behaviour->gone)
 			t->behaviour->gone(m, t);
 		m->threads[tid] = NULL;
+		if (t)
+			free(t->hint);
 		free(t);
 	}
 	while ((t = m->free_threads)) {

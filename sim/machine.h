@@ -29,6 +29,7 @@
 #define SIM_FALLBACK_SLICE_NS 5000000ull /* bpf: FALLBACK_SLICE_NS */
 #define SIM_DEFAULT_SLICE_NS 20000000ull /* SCX_SLICE_DFL */
 #define SIM_POLL_NS 100000ull /* agents that spin look so often though there is no news */
+#define SIM_POLL_MIN_NS 50ull /* and not more often than that */
 /* The kernel throws a scheduler out that takes a thread back so often without running it (7.3). */
 #define SIM_REENQ_MAX 256
 
@@ -47,6 +48,7 @@ enum event_type {
 	EV_REENQ_LOCAL, /* @a: CPU; who cannot run there at once is taken back */
 	EV_HEARTBEAT,
 	EV_ALARM, /* @a: CPU; the timer that an agent armed for it */
+	EV_SLICE, /* @a: CPU; the timer that ends a slice there */
 	EV_TICK,  /* @a: CPU; while somebody wants to hear of them */
 	EV_FAIR,  /* @a: CPU; somebody of the fair class wants it */
 	EV_CALL,  /* @a: index of a call registered with machine_call() */
@@ -174,6 +176,7 @@ struct thread {
 	uint64_t stop_left_ns; /* of the action in which SIGSTOP met it */
 	uint32_t timer;	       /* generation of its timer */
 	uint64_t told_ns;      /* when it got its last message */
+	uint64_t poll_ns;      /* @polls: when there is something to be seen without news */
 	uint32_t position;     /* of its last message in @queue, plus one */
 	uint16_t cpu;	       /* of its run queue */
 	uint16_t ran_on;       /* NONE16: nowhere yet */
@@ -191,6 +194,7 @@ struct thread {
 	bool killed : 1;
 	bool stopped : 1;    /* SIGSTOP: sleeps, and no wake-up counts but SIGCONT */
 	bool confined : 1;   /* migration disabled */
+	bool current : 1;    /* PLACE_ARRIVES: it is its CPU's current thread still */
 	bool yielded : 1;    /* and has not been put back yet */
 	bool woke : 1;	     /* and has not run since */
 	bool unconfine : 1;  /* and it ends when it runs again */
@@ -200,6 +204,8 @@ struct thread {
 	bool claimed : 1;    /* a commit has claimed it and will not find it */
 	bool polls : 1;	     /* an agent that spins and has found nothing */
 	struct agent *agent; /* NULL: not a thread of an agents' process */
+	/* What its application says of it; NULL: nothing. */
+	struct ghost_hint_entry *hint;
 };
 
 #define NONE16 0xffffu
@@ -224,6 +230,8 @@ struct cpu {
 	uint64_t last_tid; /* whose caches are warm */
 	uint32_t gen;	   /* of EV_RUN */
 	uint32_t alarm;	   /* of EV_ALARM */
+	uint32_t slice;	   /* of EV_SLICE */
+	uint32_t slice_by; /* the CPU that has started that timer: it is interrupted */
 	bool ticks;	   /* an EV_TICK is under way */
 	uint32_t nr_fair;
 	bool idle; /* runs its idle thread */
@@ -390,6 +398,8 @@ void thread_kill(struct machine *m, struct thread *t);
 void thread_stop(struct machine *m, struct thread *t);
 void thread_continue(struct machine *m, struct thread *t);
 struct thread *thread_by_tid(const struct machine *m, uint32_t tid);
+/* Its application says so of it: all but the number and the seq of @hint. */
+void thread_hint(struct machine *m, struct thread *t, const struct ghost_hint_entry *hint);
 static inline bool thread_on(const struct machine *m, const struct thread *t, uint32_t cpu)
 {
 	return ghost_cpuset_has(&m->masks[t->mask].cpus, cpu);
@@ -419,6 +429,7 @@ void kernel_heartbeat(struct machine *m);
 void kernel_reenqueue(struct machine *m, uint32_t enclave, uint32_t place);
 void kernel_arrive(struct machine *m, struct thread *t);
 void kernel_alarm(struct machine *m, uint32_t cpu);
+void kernel_slice(struct machine *m, uint32_t cpu);
 void kernel_tick(struct machine *m, uint32_t cpu);
 void kernel_reenq_local(struct machine *m, uint32_t cpu);
 int enclave_prepare(struct machine *m, uint32_t id, uint32_t ring_len);

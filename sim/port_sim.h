@@ -215,6 +215,19 @@ static inline int port_timer_set(__u32 cpu, __u64 ns)
 	return 0;
 }
 
+static inline int port_slice_timer_set(__u32 cpu, __u64 ns)
+{
+	struct machine *m = the_machine;
+
+	if (cpu >= m->nr_cpus)
+		return -E_INVAL;
+	m->cpu[cpu].slice_by = m->this_cpu;
+	/* A word to the local APIC, as an IPI is. */
+	machine_charge(m, m->opt.profile->ipi_send_ns);
+	machine_post(m, m->now + ns, EV_SLICE, cpu, ++m->cpu[cpu].slice);
+	return 0;
+}
+
 static inline int port_wanted(__u32 cpu)
 {
 	const struct cpu *c = &the_machine->cpu[cpu % the_machine->nr_cpus];
@@ -227,18 +240,21 @@ static inline struct thread *port_ref(__u32 slot)
 	return slot < the_machine->opt.capacity ? the_machine->refs[slot] : NULL;
 }
 
-static inline int port_task_allowed(__u32 slot, __u32 cpu)
+static inline enum port_allowed port_task_allowed(__u32 slot, __u32 cpu)
 {
 	struct thread *t;
 
 	port_interrupt(slot);
 	t = port_ref(slot);
-	if (!t || (t->confined && t->cpu != cpu))
-		return 0;
-	return thread_on(the_machine, t, cpu);
+	if (!t || !thread_on(the_machine, t, cpu))
+		return PORT_NOT_ALLOWED;
+	/* As BPF programs do: migration of the current thread is disabled while they run. */
+	if ((t->confined || (t->place == PLACE_ARRIVES && t->current)) && t->cpu != cpu)
+		return PORT_CONFINED;
+	return PORT_ALLOWED;
 }
 
-static inline void port_task_name(__u32 slot, struct ghost_status *st)
+static inline void port_task_describe(__u32 slot, struct ghost_status *st)
 {
 	const struct thread *t = port_ref(slot);
 	const char *name = t ? t->behaviour->name : "";
@@ -315,7 +331,7 @@ static inline void move_to_remote(struct machine *m, struct thread *t, __u32 cpu
 }
 
 static inline int port_custody_move(struct port_custody *c, __u32 slot, __u32 cpu, __u64 slice_ns,
-				    enum port_move how)
+				    enum port_move how, int stays)
 {
 	struct machine *m = the_machine;
 	struct thread *t;
@@ -332,9 +348,9 @@ static inline int port_custody_move(struct port_custody *c, __u32 slot, __u32 cp
 	if (how == PORT_MOVE_HERE)
 		move_to_local(t, cpu);
 	else
-		move_to_remote(m, t, cpu, how != PORT_MOVE_THERE, how != PORT_MOVE_BEFORE);
+		move_to_remote(m, t, cpu, how != PORT_MOVE_THERE, !stays);
 	t->slice_ns = slice_ns;
-	t->immed = how != PORT_MOVE_BEFORE;
+	t->immed = !stays;
 	if (m->law)
 		law_moved(m, t, slot, cpu);
 	return 1;
@@ -365,6 +381,21 @@ static inline struct list *waiting_list(__u32 enclave, enum port_place place)
 static inline int port_waiting(__u32 enclave, enum port_place place)
 {
 	return waiting_list(enclave, place)->nr > 0;
+}
+
+static inline __u32 port_fallback_look(__u32 enclave, __u32 slots[PORT_FALLBACK_LOOK])
+{
+	__u32 nr = 0;
+
+	list_for_each(n, save, waiting_list(enclave, PORT_FALLBACK)) {
+		struct thread *t = list_entry(n, struct thread, link);
+
+		if (nr == PORT_FALLBACK_LOOK)
+			break;
+		if (who_kind(t->who) == WHO_MEMBER)
+			slots[nr++] = who_index(t->who);
+	}
+	return nr;
 }
 
 /* The first that may run here: as the kernel does, which skips those that may not. */

@@ -15,7 +15,7 @@
 #include "sim/sim.h"
 
 /* How long what has begun may take to end after nothing new comes, before it counts as lost. */
-#define DRAIN_NS 20000000000ull
+#define DRAIN_NS 60000000000ull
 
 struct sim {
 	struct sim_options opt;
@@ -30,9 +30,13 @@ struct sim {
 	uint64_t measured_from, measured_until;
 	uint64_t busy_ns, agent_ns, fair_ns, kernel_ns; /* as the measurement began */
 	uint64_t nr_trace[TRACE_NR], nr_txn[GHOST_TXN_NR_STATES];
+	struct hist wakeup; /* of the time that is measured */
 	uint32_t nr_agents_lost;
 	uint32_t lost_reason;
 	bool lost;
+	uint32_t nr_prepared; /* agents' processes that have waited for others to end */
+	bool upgraded;
+	uint64_t undecided_ns, blackout_ns;
 	uint64_t nr_fallbacks;
 	int err;
 	bool draining;
@@ -62,23 +66,22 @@ static void agents_main(struct process *p, void *arg)
 	struct ghost_agents_opts opts = { .size = sizeof(opts), .params = s->opt.params };
 	struct ghost_enclave *e = NULL;
 	struct ghost_agents *as = NULL;
-	int err = -EBUSY;
+	int err, nr_tries = 0;
 
 	if (ghost_enclave_open(&e, process_backend(p), s->id))
 		return;
+	err = ghost_agents_prepare(&as, e, s->opt.policy, &opts);
+	s->nr_prepared++;
 	/* The predecessors' last threads may still be on their way out. */
-	for (int i = 0; i < 1000 && err == -EBUSY && !process_dead(p); i++) {
-		err = ghost_agents_start(&as, e, s->opt.policy, &opts);
-		if (err == -EBUSY)
-			process_wait(p, 1000000);
-	}
-	if (!err) {
-		/* Until somebody asks, or the enclave is lost. */
-		while (process_wait(p, 10000000) == -ETIMEDOUT)
-			if (!ghost_agents_wait(as, 0))
-				break;
-		ghost_agents_stop(as);
-	}
+	if (!err)
+		do
+			err = ghost_agents_take(as, 1);
+		while (err == -ETIMEDOUT && nr_tries++ < 1000 && !process_dead(p));
+	/* Until somebody asks, or the enclave is lost. */
+	while (!err && process_wait(p, 10000000) == -ETIMEDOUT)
+		if (!ghost_agents_wait(as, 0))
+			break;
+	ghost_agents_stop(as);
 	ghost_enclave_close(e);
 }
 
@@ -121,6 +124,7 @@ static void measured(struct sim *s)
 	uint64_t busy, agent, fair, kernel;
 
 	s->measured_until = s->m->now;
+	s->wakeup = s->m->wakeup;
 	sums(s, &busy, &agent, &fair, &kernel);
 	s->busy_ns = busy - s->busy_ns;
 	s->agent_ns = agent - s->agent_ns;
@@ -171,6 +175,26 @@ static void pass(struct sim *s, struct process *p, uint64_t ns)
 	}
 }
 
+/* As `ghost upgrade`: others get ready, those that decide end, the others take over. */
+static void upgrade(struct sim *s, struct process *p)
+{
+	const struct ghost_enclave_status *es = ghost_enclave_status(s->enclave);
+	uint32_t nr_prepared = s->nr_prepared;
+	uint64_t online_ns = es->online_ns;
+	struct process *old = s->agents;
+
+	if (!old || process_ended(old) || process_dead(old) || sim_agents_start(s))
+		return;
+	while (s->nr_prepared == nr_prepared && !process_dead(p))
+		process_wait(p, 10000);
+	process_ask(old);
+	for (int i = 0; i < 100000 && es->online_ns == online_ns && !process_dead(p); i++)
+		process_wait(p, 10000);
+	s->upgraded = es->online_ns != online_ns;
+	s->undecided_ns = es->online_ns - es->fell_ns;
+	s->blackout_ns = es->unscheduled_ns;
+}
+
 static int join_all(struct sim *s)
 {
 	int err = 0;
@@ -212,7 +236,13 @@ static void admin_main(struct process *p, void *arg)
 		measure_from_now(s);
 		if (s->faults)
 			faults_go(s->faults);
-		pass(s, p, s->opt.duration_ns);
+		end = s->m->now + s->opt.duration_ns;
+		if (s->opt.upgrade_ns && s->opt.upgrade_ns < s->opt.duration_ns) {
+			pass(s, p, s->opt.upgrade_ns);
+			upgrade(s, p);
+		}
+		if (s->m->now < end)
+			pass(s, p, end - s->m->now);
 		measured(s);
 		for (uint32_t i = 0; i < s->opt.nr_work; i++)
 			workload_stop(s->work[i]);
@@ -333,13 +363,16 @@ void sim_report(struct sim *s, struct sim_report *ret)
 		.trace_hash = s->m->hash,
 		.duration_ns = time,
 		.nr_work = s->opt.nr_work,
-		.wakeup = s->m->wakeup,
+		.wakeup = s->wakeup,
 		.nr_msgs = s->nr_trace[TRACE_MSG],
 		.nr_overflows = s->nr_trace[TRACE_OVERFLOW],
 		.nr_switches = s->nr_trace[TRACE_RUN],
 		.nr_fallbacks = s->nr_fallbacks,
 		.nr_agents_lost = s->nr_agents_lost,
 		.lost_reason = s->lost_reason,
+		.upgraded = s->upgraded,
+		.undecided_ns = s->undecided_ns,
+		.blackout_ns = s->blackout_ns,
 		.end_ns = s->m->now,
 	};
 
@@ -356,6 +389,8 @@ void sim_report(struct sim *s, struct sim_report *ret)
 		r.agent_ppm = (unsigned __int128)s->agent_ns * 1000000 / all;
 		r.fair_ppm = (unsigned __int128)s->fair_ns * 1000000 / all;
 		r.kernel_ppm = (unsigned __int128)s->kernel_ns * 1000000 / all;
+		for (uint32_t i = 0; i < r.nr_work; i++)
+			r.work_ppm[i] = (unsigned __int128)r.work[i].used_ns * 1000000 / all;
 	}
 	if (s->m->law)
 		r.laws = *law_counts(s->m);

@@ -34,6 +34,7 @@ struct sim_options {
 	uint32_t nr_work;
 	uint64_t warmup_ns; /* not measured */
 	uint64_t duration_ns;
+	uint64_t upgrade_ns; /* after the warm-up other agents take over; 0: never */
 	uint64_t max_events; /* end the measured time early; 0: never */
 	uint64_t seed;
 	uint32_t capacity;		     /* slots; 0: enough for the work */
@@ -63,9 +64,12 @@ struct sim_report {
 	struct hist wakeup;  /* of all threads, from runnable to running */
 	/* Parts of all CPUs' time, in millionths. */
 	uint32_t busy_ppm, agent_ppm, fair_ppm, kernel_ppm;
+	uint32_t work_ppm[SIM_WORKLOADS_MAX]; /* by the threads of each */
 	uint64_t nr_msgs, nr_overflows, nr_switches;
 	uint64_t nr_txn[GHOST_TXN_NR_STATES];
 	uint64_t nr_fallbacks;
+	bool upgraded; /* and then, ns: nobody decided, longest wait of a runnable thread */
+	uint64_t undecided_ns, blackout_ns;
 	uint32_t nr_agents_lost; /* times the enclave lost its agents */
 	uint32_t lost_reason;	 /* the last time: enum ghost_lost_reason */
 	struct law_counts laws;

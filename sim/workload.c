@@ -38,6 +38,8 @@ struct workload {
 	uint32_t nr_idle;
 
 	uint64_t started, finished, missed, cpu_ns;
+	uint64_t gone_ns; /* CPU time of threads that are gone */
+	uint64_t used_ns; /* CPU time when the measuring began */
 	uint64_t in_time; /* finished before it was told to stop */
 	struct hist latency;
 };
@@ -83,11 +85,27 @@ static uint64_t draw(struct workload *w)
 	return dist_draw(&w->opt.service, &w->random);
 }
 
+/* What @t, of those that give hints, says of what it does next. */
+static void say(struct workload *w, struct thread *t, uint32_t flags, uint64_t deadline_ns,
+		uint64_t expected_ns)
+{
+	struct ghost_hint_entry hint = {
+		.class_ = w->opt.hint_class,
+		.flags = flags,
+		.deadline_ns = deadline_ns,
+		.expected_ns = expected_ns,
+	};
+
+	if (w->opt.hints)
+		thread_hint(w->m, t, &hint);
+}
+
 static void job_gone(struct machine *m, struct thread *t)
 {
 	struct job *j = t->data;
 
 	j->w->nr_live--;
+	j->w->gone_ns += t->runtime_ns;
 	free(j);
 }
 
@@ -102,8 +120,10 @@ static struct thread *spawn(struct workload *w, const struct behaviour *b, uint3
 	}
 	j->w = w;
 	j->index = index;
+	t->nice = w->opt.nice;
 	w->tids[w->nr++] = t->tid;
 	w->nr_live++;
+	say(w, t, 0, 0, 0);
 	return t;
 }
 
@@ -129,6 +149,7 @@ static void request_push(struct workload *w, struct request r)
 		t = w->idle[--w->nr_idle];
 		((struct job *)t->data)->request = r;
 		((struct job *)t->data)->state = 1;
+		say(w, t, GHOST_HINT_RUNNABLE, 0, r.service_ns);
 		thread_wake(w->m, t);
 		return;
 	}
@@ -167,6 +188,7 @@ static struct action worker_next(struct machine *m, struct thread *t)
 	if (w->head != w->tail) {
 		j->request = w->queue[w->tail++ % w->size];
 		j->state = 2;
+		say(w, t, GHOST_HINT_RUNNABLE, 0, j->request.service_ns);
 		return run(j->request.service_ns);
 	}
 	if (w->stopping)
@@ -175,6 +197,7 @@ static struct action worker_next(struct machine *m, struct thread *t)
 	if (j->state != 3)
 		w->idle[w->nr_idle++] = t;
 	j->state = 3;
+	say(w, t, GHOST_HINT_IDLE, 0, 0);
 	return block();
 }
 
@@ -222,8 +245,11 @@ static void open_go(struct workload *w)
 	/* Load 1.0 keeps all CPUs busy with the requests alone. */
 	uint64_t mean = dist_mean(&w->opt.service);
 
-	w->gap_ns = (unsigned __int128)mean * 1000000 / w->opt.cpus /
-		    (w->opt.load_ppm ? w->opt.load_ppm : 1);
+	if (w->opt.rate)
+		w->gap_ns = 1000000000 / w->opt.rate;
+	else
+		w->gap_ns = (unsigned __int128)mean * 1000000 / w->opt.cpus /
+			    (w->opt.load_ppm ? w->opt.load_ppm : 1);
 	if (!w->gap_ns)
 		w->gap_ns = 1;
 	machine_post(w->m, w->m->now + random_exponential(&w->random, w->gap_ns), EV_CALL, w->call,
@@ -379,6 +405,7 @@ static struct action periodic_next(struct machine *m, struct thread *t)
 	}
 	if (w->stopping)
 		return leave();
+	say(w, t, GHOST_HINT_RUNNABLE, j->next_ns + j->period_ns, j->service_ns);
 	if (m->now < j->next_ns) {
 		j->state = 0;
 		return (struct action){ .act = ACT_SLEEP, .ns = j->next_ns - m->now };
@@ -677,10 +704,30 @@ void workload_go(struct workload *w)
 		open_go(w);
 }
 
+/* All that its threads have had of CPUs, children too. */
+static uint64_t used_ns(const struct workload *w)
+{
+	const struct machine *m = w->m;
+	uint64_t sum = w->gone_ns;
+
+	for (uint32_t tid = 1; tid < m->nr_threads; tid++) {
+		const struct thread *t = m->threads[tid];
+
+		if (!t || t->agent || !t->data || ((const struct job *)t->data)->w != w)
+			continue;
+		sum += t->runtime_ns;
+		/* And what is not in its books yet. */
+		if (m->cpu[t->cpu].cur == t && m->now > m->cpu[t->cpu].run_from)
+			sum += m->now - m->cpu[t->cpu].run_from;
+	}
+	return sum;
+}
+
 void workload_stop(struct workload *w)
 {
 	w->stopping = true;
 	w->in_time = w->finished;
+	w->used_ns = used_ns(w) - w->used_ns;
 	/* Those that sleep leave, too. */
 	for (uint32_t i = 0; i < w->nr; i++) {
 		struct thread *t = thread_of(w, i);
@@ -693,6 +740,7 @@ void workload_stop(struct workload *w)
 
 void workload_reset(struct workload *w)
 {
+	w->used_ns = used_ns(w);
 	/* What is under way is finished later and counts then. */
 	w->started -= w->finished;
 	w->finished = 0;
@@ -723,6 +771,8 @@ void workload_report(const struct workload *w, struct workload_report *ret)
 		.finished = w->stopping ? w->in_time : w->finished,
 		.missed = w->missed,
 		.cpu_ns = w->cpu_ns,
+		.used_ns = w->stopping ? w->used_ns : 0,
+		.nice = w->opt.nice,
 		.latency = &w->latency,
 	};
 }

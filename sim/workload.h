@@ -20,11 +20,19 @@ struct workload_options {
 	const char *kind;    /* one of workload_kinds[] */
 	uint32_t threads;    /* 0: as many as the kind thinks right for @cpus */
 	uint32_t cpus;	     /* that will run it */
+	int nice;	     /* of its threads */
 	uint32_t load_ppm;   /* open loops: offered load, of what @cpus can do; 1,000,000 is 1.0 */
+	uint64_t rate;	     /* or requests per second; 0: by @load_ppm */
 	struct dist service; /* computing per request, stage, chunk */
 	bool has_service;    /* or the kind's own */
 	uint32_t burst; /* open loops: requests come in groups of this mean size; 0 or 1: alone */
 	const struct record *record; /* "replay": what was recorded; sim/record.h */
+	/*
+	 * Its threads give hints: this class; those with requests also whether they
+	 * have one and how long it takes, "periodic" when its work must be done.
+	 */
+	bool hints;
+	uint32_t hint_class;
 };
 
 struct workload_kind {
@@ -65,10 +73,12 @@ struct workload_report {
 	const char *kind;
 	const char *what; /* what is counted: "requests", "chunks", ... */
 	uint32_t threads;
-	uint64_t started;	    /* requests that came */
-	uint64_t finished;	    /* until it was told to stop; the latency has the others, too */
-	uint64_t missed;	    /* periodic: deadlines */
-	uint64_t cpu_ns;	    /* asked of CPUs by what was started */
+	uint64_t started;  /* requests that came */
+	uint64_t finished; /* until it was told to stop; the latency has the others, too */
+	uint64_t missed;   /* periodic: deadlines */
+	uint64_t cpu_ns;   /* asked of CPUs by what was started */
+	uint64_t used_ns;  /* that its threads have had */
+	int nice;
 	const struct hist *latency; /* from the intended arrival to the end, ns; may be empty */
 };
 void workload_report(const struct workload *w, struct workload_report *ret);

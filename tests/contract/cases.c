@@ -389,6 +389,39 @@ static void case_agents_that_go_offline_leave_an_idle_enclave(struct world *w)
 	until(w, flags_of(w, q) == (GHOST_STATUS_INUSE | GHOST_STATUS_RUNNABLE));
 }
 
+/*
+ * From custody to the fallback and back, without a CPU for it: Linux 7.3 throws
+ * the scheduler out when that happens 257 times.
+ */
+static void case_a_thread_waits_unharmed_while_agents_come_and_go(struct world *w)
+{
+	struct puppet *p, *hog_a, *hog_b;
+	uint32_t online = GHOST_STATUS_INUSE | GHOST_STATUS_RUNNABLE;
+	uint32_t offline = GHOST_STATUS_INUSE | GHOST_STATUS_FALLBACK;
+
+	agents_up(w);
+	p = member_waiting(w);
+	hog_a = hog_on(w, CPU_A, CLASS_OF_FAIR);
+	hog_b = hog_on(w, CPU_B, CLASS_OF_FAIR);
+	for (int i = 0; i < 300; i++) {
+		check_is(w, ctl_agent(w, GHOST_CTL_AGENT_OFFLINE, id_of(w), 0), 0);
+		until(w, flags_of(w, p) == offline);
+		check_is(w, ctl_agent(w, GHOST_CTL_AGENT_ONLINE, id_of(w), 0), 0);
+		/* It may have been let run elsewhere. */
+		for (int ms = 0; flags_of(w, p) != online && !runs(w, p); ms++)
+			check(w, ms < PATIENCE);
+	}
+	hog_off(w, hog_a);
+	hog_off(w, hog_b);
+	if (flags_of(w, p) == offline)
+		order(w, p, PUPPET_BLOCK);
+	order(w, p, PUPPET_SPIN);
+	until(w, flags_of(w, p) == online);
+	drain(w);
+	put_on(w, CPU_A, p, GHOST_SLICE_INF);
+	see_on(w, p, CPU_A);
+}
+
 static void case_agents_that_let_a_thread_wait_too_long_lose_the_enclave(struct world *w)
 {
 	struct ghost_cpuset cpus = cpus_of(CPU_A, CPU_B);
@@ -1364,10 +1397,132 @@ static void case_a_record_tells_who_a_thread_is(struct world *w)
 	check_is(w, st->nice, -5);
 	check_is(w, st->weight, 305);
 	check_is(w, st->cpus[0] & ((1u << NR_CPUS) - 1), 1u << CPU_A | 1u << CPU_OTHER);
-	check(w, st->comm[0] != 0);
+	check_is(w, strcmp(st->comm, "puppet"), 0);
 	renice(w, p, 19);
 	check_is(w, st->nice, 19);
 	check_is(w, st->weight, 1);
+}
+
+/* --- what a policy knows of a thread ----------------------------------------------------- */
+
+/* Of the one member there is; it runs wherever it may. */
+static struct ghost_task *watched;
+
+static void watch_new(struct ghost_agent *a, struct ghost_task *t)
+{
+	__atomic_store_n(&watched, t, __ATOMIC_RELEASE);
+}
+
+static void watch_runnable(struct ghost_agent *a, struct ghost_task *t, enum ghost_cause cause)
+{
+	ghost_agent_wake(a, ghost_agent_fit(a, t, ghost_agent_cpu(a)));
+}
+
+static void watch_gone(struct ghost_agent *a, struct ghost_task *t, bool dead)
+{
+	__atomic_store_n(&watched, NULL, __ATOMIC_RELEASE);
+}
+
+static void watch_schedule(struct ghost_agent *a, uint32_t cpu)
+{
+	struct ghost_task *t = __atomic_load_n(&watched, __ATOMIC_ACQUIRE);
+
+	if (t && ghost_task_allowed(t, cpu))
+		ghost_agent_pick(a, cpu, t, GHOST_SLICE_INF);
+}
+
+static const struct ghost_policy watcher = {
+	.name = "watcher",
+	.task_new = watch_new,
+	.task_runnable = watch_runnable,
+	.task_gone = watch_gone,
+	.schedule = watch_schedule,
+};
+
+static struct ghost_task *watch(struct world *w, const struct puppet *p)
+{
+	struct ghost_task *t;
+
+	until(w, (t = __atomic_load_n(&watched, __ATOMIC_ACQUIRE)));
+	check_is(w, ghost_task_tid(t), p->tid);
+	return t;
+}
+
+static bool is_named(const struct ghost_task *t, const char *name)
+{
+	char got[GHOST_COMM_LEN];
+
+	ghost_task_name(t, got);
+	return !strcmp(got, name);
+}
+
+static void see_nice(struct world *w, const struct puppet *p, const struct ghost_task *t, int nice,
+		     uint32_t weight)
+{
+	until(w, ghost_task_nice(t) == nice);
+	check_is(w, ghost_task_weight(t), weight);
+	check_is(w, status_of(w, p)->nice, nice);
+	check_is(w, status_of(w, p)->weight, weight);
+}
+
+static void see_allowed(struct world *w, const struct puppet *p, const struct ghost_task *t,
+			struct ghost_cpuset cpus)
+{
+	for (uint32_t cpu = 0; cpu < NR_CPUS; cpu++)
+		until(w, ghost_task_allowed(t, cpu) == ghost_cpuset_has(&cpus, cpu));
+	check_is(w, status_of(w, p)->cpus[0] & ((1u << NR_CPUS) - 1), cpus.word[0]);
+}
+
+static void case_a_policy_knows_what_others_change_of_a_thread(struct world *w)
+{
+	static const int nices[] = { 0, -20, -1, 1, 10 };
+	static const uint32_t weights[] = { 100, 8668, 125, 80, 11 };
+	struct ghost_task *t;
+	struct puppet *p;
+
+	watched = NULL;
+	policy_up(w, &watcher);
+	/* Its messages are the agents' to read. */
+	p = puppet_new(w);
+	join(w, w->e, p);
+	t = watch(w, p);
+	for (int i = 0; i < 5; i++) {
+		/* Asleep first, and then while it runs. */
+		renice(w, p, nices[i]);
+		see_nice(w, p, t, nices[i], weights[i]);
+		move(w, p, cpus_of(i % 2 ? CPU_A : CPU_B, CPU_OTHER));
+		see_allowed(w, p, t, cpus_of(i % 2 ? CPU_A : CPU_B, CPU_OTHER));
+		order(w, p, PUPPET_SPIN);
+		see_on(w, p, i % 2 ? CPU_A : CPU_B);
+	}
+	policy_down(w);
+}
+
+static void case_a_policy_knows_what_a_thread_changes_of_itself(struct world *w)
+{
+	struct ghost_task *t;
+	struct puppet *p;
+
+	watched = NULL;
+	policy_up(w, &watcher);
+	/* Its messages are the agents' to read. */
+	p = puppet_new(w);
+	join(w, w->e, p);
+	t = watch(w, p);
+	check(w, is_named(t, "puppet"));
+	check(w, ghost_task_cgroup(t) == status_of(w, p)->cgroup);
+	p->nice = 7;
+	order(w, p, PUPPET_NICE);
+	see_nice(w, p, t, 7, 21);
+	p->cpus = cpus_of(CPU_B, CPU_CASE);
+	order(w, p, PUPPET_MOVE);
+	see_allowed(w, p, t, p->cpus);
+	see_on(w, p, CPU_B);
+	/* Of this the heartbeat tells. */
+	order(w, p, PUPPET_NAME);
+	until(w, is_named(t, "renamed"));
+	check_is(w, strcmp(status_of(w, p)->comm, "renamed"), 0);
+	policy_down(w);
 }
 
 static void case_children_of_members_are_members(struct world *w)
@@ -2004,6 +2159,7 @@ const struct contract_case contract_cases[] = {
 	CASE(case_new_agents_take_over_a_lost_enclave),
 	CASE(case_agents_that_were_stopped_can_be_followed_at_once),
 	CASE(case_agents_that_go_offline_leave_an_idle_enclave),
+	CASE(case_a_thread_waits_unharmed_while_agents_come_and_go),
 	CASE(case_agents_that_let_a_thread_wait_too_long_lose_the_enclave),
 	CASE(case_destroying_a_busy_enclave_gives_its_members_back),
 	CASE(case_an_agent_that_yields_without_a_transaction_waits_for_a_message),
@@ -2051,6 +2207,8 @@ const struct contract_case contract_cases[] = {
 	CASE(case_a_running_thread_joins_and_waits_at_once),
 	CASE(case_a_thread_that_shares_its_cpu_joins_and_waits_at_once),
 	CASE(case_a_record_tells_who_a_thread_is),
+	CASE(case_a_policy_knows_what_others_change_of_a_thread),
+	CASE(case_a_policy_knows_what_a_thread_changes_of_itself),
 	CASE(case_children_of_members_are_members),
 	CASE(case_children_are_as_nice_as_their_parents_and_may_run_where_these_may),
 	CASE(case_children_of_members_run_without_agents),

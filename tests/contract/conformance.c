@@ -15,11 +15,11 @@ static uint32_t id_of(struct world *w)
 	return ghost_enclave_id(w->e);
 }
 
-static struct ghost_cpuset all_cpus(void)
+static struct ghost_cpuset all_cpus(const struct world *w)
 {
 	struct ghost_cpuset cpus = { 0 };
 
-	for (int cpu = 0; cpu < NR_CPUS; cpu++)
+	for (uint32_t cpu = 0; cpu < w->nr_cpus; cpu++)
 		ghost_cpuset_add(&cpus, cpu);
 	return cpus;
 }
@@ -202,6 +202,164 @@ static void case_only_the_cpu_that_was_asked_tells_the_end_of_idling(struct worl
 		ctl_agent(w, GHOST_CTL_AGENT_PING, id_of(w), CPU_OTHER);
 	}
 	check_is(w, nr, 6);
+}
+
+static void deliver(struct world *w, uint32_t flags)
+{
+	struct ghost_ctl ctl = { .op = GHOST_CTL_DELIVER, .enclave = id_of(w), .flags = flags };
+
+	check_is(w, ask(w, &ctl), 0);
+}
+
+/* Of new threads and of CPUs; GHOST_QUEUE_NONE: the CPU's own. Nothing is on its way any more. */
+static void default_queue(struct world *w, uint32_t queue)
+{
+	struct ghost_ctl ctl = { .op = GHOST_CTL_QUEUE_DEFAULT, .enclave = id_of(w) };
+
+	ctl.queue = queue;
+	check_is(w, ask(w, &ctl), 0);
+	pass(w, 10);
+	drain(w);
+}
+
+/*
+ * Read all queues: there are but ticks, all of which met the agent, and they
+ * lie in @queue, or, if that is GHOST_QUEUE_NONE, in that of their CPU.
+ */
+static void count_ticks(struct world *w, uint32_t queue, uint32_t nr[NR_CPUS])
+{
+	struct ghost_msg m;
+
+	for (uint32_t q = 0; q < w->mem->nr_queues; q++)
+		while (pop(w, q, &m)) {
+			check_is(w, m.type, GHOST_MSG_CPU_TICK);
+			check_is(w, m.flags, GHOST_MSG_AGENT);
+			check_is(w, m.slot, 0);
+			check(w, m.cpu == CPU_A || m.cpu == CPU_B);
+			check_is(w, q, queue == GHOST_QUEUE_NONE ? m.cpu : queue);
+			nr[m.cpu]++;
+		}
+}
+
+static void case_ticks_go_to_the_queue_of_the_agent_and_nowhere_else(struct world *w)
+{
+	uint32_t queues[3] = { GHOST_QUEUE_NONE, GHOST_QUEUE_NONE, GHOST_QUEUE_NONE };
+
+	agents_up(w);
+	queues[1] = queue_made(w, 1024);
+	agent_spin(w, CPU_A);
+	agent_spin(w, CPU_B);
+	deliver(w, GHOST_DELIVER_TICKS);
+	for (int i = 0; i < 3; i++) {
+		uint32_t nr[NR_CPUS] = { 0 };
+
+		default_queue(w, queues[i]);
+		until(w, (count_ticks(w, queues[i], nr), nr[CPU_A] > 4 && nr[CPU_B] > 4));
+	}
+}
+
+#define TIMER_NS MS
+
+static int arm(struct world *w, uint32_t cpu, uint64_t ns, uint64_t cookie)
+{
+	struct ghost_ctl ctl = {
+		.op = GHOST_CTL_TIMER, .enclave = id_of(w), .cpu = cpu, .cpus = { ns, ns, cookie }
+	};
+
+	return agent_ask(w, CPU_A, &ctl);
+}
+
+/* Read all queues: there is but news of timers. Each is told to its own agent, with its cookie. */
+static void count_expired(struct world *w, const uint64_t cookies[NR_CPUS], uint32_t nr[NR_CPUS])
+{
+	struct ghost_msg m;
+
+	for (uint32_t q = 0; q < w->mem->nr_queues; q++)
+		while (pop(w, q, &m)) {
+			check_is(w, m.type, GHOST_MSG_CPU_TIMER_EXPIRED);
+			check_is(w, m.slot, 0);
+			check(w, m.cpu < NR_CPUS && cookies[m.cpu]);
+			check_is(w, q, m.cpu);
+			check_is(w, m.cookie, cookies[m.cpu]);
+			nr[m.cpu]++;
+		}
+}
+
+/* The timer of @cpu, while the agent of @silent waits for whatever may come. */
+static void one_timer(struct world *w, uint32_t cpu, uint32_t silent, uint64_t cookie)
+{
+	uint64_t cookies[NR_CPUS] = { 0 }, armed;
+	uint32_t nr[NR_CPUS] = { 0 }, seq;
+
+	cookies[cpu] = cookie;
+	rest(w, silent);
+	seq = agent_seq(w, silent);
+	armed = w->ops->now_ns(w);
+	check_is(w, arm(w, cpu, TIMER_NS, cookie), 0);
+	until(w, (count_expired(w, cookies, nr), nr[cpu] > 4));
+	check_is(w, arm(w, cpu, 0, 0), 0);
+	/* One may be about to be told still. */
+	pass(w, 5);
+	count_expired(w, cookies, nr);
+	check(w, nr[cpu] <= (w->ops->now_ns(w) - armed) / TIMER_NS);
+	check_is(w, agent_seq(w, silent), seq);
+	check(w, !commit_ended(w, silent));
+	check_is(w, ctl_agent(w, GHOST_CTL_AGENT_PING, id_of(w), silent), 0);
+	commit_end(w, silent);
+}
+
+static void two_timers(struct world *w)
+{
+	uint64_t cookies[NR_CPUS] = { [CPU_B] = 11, [CPU_OTHER] = 22 };
+	uint32_t nr[NR_CPUS] = { 0 };
+
+	check_is(w, arm(w, CPU_B, TIMER_NS, cookies[CPU_B]), 0);
+	check_is(w, arm(w, CPU_OTHER, TIMER_NS, cookies[CPU_OTHER]), 0);
+	until(w, (count_expired(w, cookies, nr), nr[CPU_B] > 4 && nr[CPU_OTHER] > 4));
+}
+
+static void case_a_timer_tells_its_own_agent_with_its_cookie(struct world *w)
+{
+	wide_enclave(w);
+	agents_up(w);
+	for (int i = 0; i < 3; i++) {
+		one_timer(w, CPU_B, CPU_OTHER, 0xfedcba9800000001ull + i);
+		one_timer(w, CPU_OTHER, CPU_B, 0x89abcdefull << i);
+	}
+	two_timers(w);
+}
+
+#define NAP_NS (5 * MS)
+
+static void case_an_agent_that_sleeps_is_told_of_twice(struct world *w)
+{
+	/* An order wakes it; it sleeps, and wakes; it waits for its next order. */
+	static const uint16_t types[] = { GHOST_MSG_CPU_AGENT_WAKEUP, GHOST_MSG_CPU_AGENT_BLOCKED,
+					  GHOST_MSG_CPU_AGENT_WAKEUP, GHOST_MSG_CPU_AGENT_BLOCKED };
+
+	agents_up(w);
+	/* Those that do not wait for orders yet would tell when they do. */
+	pass(w, 10);
+	deliver(w, GHOST_DELIVER_RUNNABILITY);
+	for (uint32_t cpu = CPU_A; cpu <= CPU_B; cpu++) {
+		struct ghost_msg m[4];
+
+		agent_nap(w, cpu, NAP_NS);
+		for (int i = 0; i < 4; i++) {
+			until(w, pop(w, cpu, &m[i]));
+			check_is(w, m[i].type, types[i]);
+			check_is(w, m[i].cpu, cpu);
+			check_is(w, m[i].slot, 0);
+			check(w, !i || m[i].seq == m[i - 1].seq + 1);
+		}
+		/* The nap had begun when it was told. */
+		check(w, m[2].time_ns - m[1].time_ns >= NAP_NS / 2);
+		/* Not to the other one, nor once more. */
+		expect_none(w, 20);
+	}
+	deliver(w, 0);
+	agent_nap(w, CPU_B, NAP_NS);
+	expect_none(w, 20);
 }
 
 static void case_an_agent_may_leave_its_class_and_ends_the_delegation(struct world *w)
@@ -559,6 +717,7 @@ struct group {
 	struct puppet *p[16];
 	uint32_t nr, turn;
 	uint32_t first, last;
+	bool hasty; /* decides anew before the CPUs have followed */
 };
 
 /* A thread that can be on @cpu and is not chosen yet. */
@@ -587,7 +746,7 @@ static uint32_t group_commit(struct world *w, struct group *g)
 	struct ghost_ctl ctl = { .op = GHOST_CTL_COMMIT,
 				 .enclave = id_of(w),
 				 .flags = GHOST_COMMIT_SYNC };
-	const struct puppet *taken[NR_CPUS] = { NULL };
+	const struct puppet *taken[CPUS_MAX] = { NULL };
 	uint32_t nr_done = 0, nr = g->last - g->first + 1;
 
 	for (uint32_t cpu = g->first; cpu <= g->last; cpu++) {
@@ -613,7 +772,7 @@ static uint32_t group_commit(struct world *w, struct group *g)
 	}
 	check(w, ctl.len ? ctl.len == nr && nr_done == nr : nr_done < nr);
 	/* Whoever was committed gets there, before somebody else takes its place. */
-	for (uint32_t cpu = g->first; cpu <= g->last; cpu++)
+	for (uint32_t cpu = g->first; cpu <= g->last && !g->hasty; cpu++)
 		until(w, !taken[cpu] || !(flags_of(w, taken[cpu]) & GHOST_STATUS_LATCHED));
 	drain(w);
 	return ctl.len;
@@ -631,12 +790,12 @@ static void group_rounds(struct world *w, struct group *g, enum puppet_order wha
 	}
 }
 
-static void groups_share(struct world *w, uint32_t nr_cpus)
+static void groups_share(struct world *w, uint32_t nr_cpus, bool hasty)
 {
 	static const uint32_t threads[] = { 1, 4, 8, 16 };
-	struct group g = { .first = CPU_A, .last = CPU_A + nr_cpus - 1 };
+	struct group g = { .first = CPU_A, .last = CPU_A + nr_cpus - 1, .hasty = hasty };
 
-	enclave_anew(w, all_cpus());
+	enclave_anew(w, all_cpus(w));
 	agents_up(w);
 	for (int k = 0; k < 4; k++) {
 		for (g.nr = 0; g.nr < threads[k]; g.nr++) {
@@ -656,17 +815,32 @@ static void groups_share(struct world *w, uint32_t nr_cpus)
 
 static void case_synchronised_groups_of_one_cpu_run_their_threads(struct world *w)
 {
-	groups_share(w, 1);
+	groups_share(w, 1, false);
 }
 
 static void case_synchronised_groups_of_two_cpus_run_their_threads(struct world *w)
 {
-	groups_share(w, 2);
+	groups_share(w, 2, false);
 }
 
 static void case_synchronised_groups_of_three_cpus_run_their_threads(struct world *w)
 {
-	groups_share(w, 3);
+	groups_share(w, 3, false);
+}
+
+static void case_synchronised_groups_of_four_cpus_run_their_threads(struct world *w)
+{
+	groups_share(w, 4, false);
+}
+
+static void case_synchronised_groups_of_eight_cpus_run_their_threads(struct world *w)
+{
+	groups_share(w, 8, false);
+}
+
+static void case_groups_that_are_decided_faster_than_cpus_follow_keep_their_threads(struct world *w)
+{
+	groups_share(w, 1, true);
 }
 
 /* --- enclaves --------------------------------------------------------------------------- */
@@ -701,7 +875,7 @@ static void case_an_enclave_of_all_cpus_can_be_made_anew(struct world *w)
 	enclave_gone(w, w->e);
 	w->e = NULL;
 	for (int i = 0; i < 20; i++)
-		enclave_gone(w, enclave_made(w, all_cpus()));
+		enclave_gone(w, enclave_made(w, all_cpus(w)));
 }
 
 static void case_an_enclave_has_the_smallest_free_id(struct world *w)
@@ -1013,13 +1187,17 @@ static void case_queues_hold_as_many_messages_as_was_asked_for(struct world *w)
 const struct contract_case contract_conformance_cases[] = {
 	CASE(case_agents_that_are_stopped_have_all_gone),
 	CASE(case_each_ping_brings_its_agent_back_once),
+	CASE(case_ticks_go_to_the_queue_of_the_agent_and_nowhere_else),
+	CASE(case_a_timer_tells_its_own_agent_with_its_cookie),
 	CASE(case_the_end_of_idling_is_told_to_the_agent_of_that_cpu),
+	CASE(case_an_agent_that_sleeps_is_told_of_twice),
 	CASE(case_an_agent_may_leave_its_class_and_ends_the_delegation),
 	CASE(case_each_cpu_tells_its_agent_and_strange_cpus_have_none),
 	CASE(case_a_thread_that_ends_is_committed_over_and_over),
 	CASE(case_synchronised_groups_of_one_cpu_run_their_threads),
 	CASE(case_synchronised_groups_of_two_cpus_run_their_threads),
 	CASE(case_synchronised_groups_of_three_cpus_run_their_threads),
+	CASE(case_groups_that_are_decided_faster_than_cpus_follow_keep_their_threads),
 	CASE(case_only_the_cpu_that_was_asked_tells_the_end_of_idling),
 	CASE(case_the_kernel_side_has_the_version_we_were_built_for),
 	CASE(case_times_of_commit_and_switch_follow_each_other),
@@ -1044,5 +1222,11 @@ const struct contract_case contract_conformance_cases[] = {
 	CASE(case_a_new_thread_wakes_an_agent_that_idles),
 	CASE(case_a_thread_given_another_queue_at_once_tells_all_else_there),
 	CASE(case_queues_hold_as_many_messages_as_was_asked_for),
+	{ 0 },
+};
+
+const struct contract_case contract_wide_cases[] = {
+	CASE(case_synchronised_groups_of_four_cpus_run_their_threads, .nr_cpus = 9),
+	CASE(case_synchronised_groups_of_eight_cpus_run_their_threads, .nr_cpus = 9),
 	{ 0 },
 };

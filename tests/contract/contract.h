@@ -33,8 +33,10 @@ enum {
 	NR_CPUS,
 };
 
+/* Of the largest machine that a case asks for. */
+#define CPUS_MAX 9
 #define PUPPETS_MAX 128
-#define AGENTS_MAX 8
+#define AGENTS_MAX CPUS_MAX
 
 struct world;
 
@@ -48,6 +50,7 @@ enum puppet_order {
 	PUPPET_FORK,  /* @child begins its life; it spins */
 	PUPPET_MOVE,  /* to @cpus */
 	PUPPET_NICE,  /* to @nice */
+	PUPPET_NAME,  /* from "puppet" to "renamed" */
 	PUPPET_LEAVE, /* our class, for the fair one, and doze there */
 	PUPPET_EXIT,
 	/* over and over, until told otherwise */
@@ -117,6 +120,7 @@ struct world {
 	const struct world_ops *ops;
 	struct ghost_backend *backend;
 	struct puppet *puppets; /* [PUPPETS_MAX], zeroed */
+	uint32_t nr_cpus;
 
 	/* of the case that runs */
 	struct ghost_enclave *e;     /* CPU_A and CPU_B */
@@ -125,7 +129,7 @@ struct world {
 	uint32_t nr_puppets;
 	struct agent *agents[AGENTS_MAX];
 	uint32_t nr_agents;
-	struct agent *agent_on[NR_CPUS];
+	struct agent *agent_on[CPUS_MAX];
 	jmp_buf out;
 	/*
 	 * A thread lost its CPU to a higher class, or was moved off: on a
@@ -141,9 +145,11 @@ struct world {
 struct contract_case {
 	const char *name;
 	void (*run)(struct world *w);
+	uint32_t nr_cpus; /* of its machine; 0: NR_CPUS */
 };
 
-#define CASE(function) { #function, function }
+/* CASE(case_x), or CASE(case_x, .nr_cpus = 9) */
+#define CASE(function, ...) { .name = #function, .run = function, __VA_ARGS__ }
 
 /* Each ends with a NULL name: what was there first; commits to other CPUs; queues. */
 extern const struct contract_case contract_cases[];
@@ -153,6 +159,8 @@ extern const struct contract_case *const contract_suites[]; /* of these; ends wi
 /* What the tests of the original assert, see docs/conformance.md; in programs of their own. */
 extern const struct contract_case contract_conformance_cases[];
 extern const struct contract_case contract_policy_cases[];
+/* Those that need a larger machine. */
+extern const struct contract_case contract_wide_cases[];
 
 /*
  * contract_run() - the case, in an enclave of its own, and everything taken
@@ -287,6 +295,10 @@ void policy_up(struct world *w, const struct ghost_policy *policy);
 void policy_down(struct world *w);
 /* The agent of @cpu makes the request @ctl; returns as ctl_agent(), the answers are in @ctl. */
 int agent_ask(struct world *w, uint32_t cpu, struct ghost_ctl *ctl);
+/* The agent of @cpu sleeps for @ns, and waits for its next order again. */
+void agent_nap(struct world *w, uint32_t cpu, uint64_t ns);
+/* It computes, and does not give its CPU up, until its next order. */
+void agent_spin(struct world *w, uint32_t cpu);
 /* As by SIGKILL; of a spinning agent. */
 void agent_die(struct world *w, uint32_t cpu);
 

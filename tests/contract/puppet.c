@@ -25,6 +25,12 @@ void contract_fail(struct world *w, const char *file, int line, const char *form
 	va_start(args, format);
 	vsnprintf(w->failure + n, sizeof(w->failure) - n, format, args);
 	va_end(args);
+	/* Agents that were given up explain much. */
+	n = strlen(w->failure);
+	if (w->e)
+		snprintf(w->failure + n, sizeof(w->failure) - n, "; the enclave is %s (%s)",
+			 ghost_enclave_state_name(ghost_enclave_status(w->e)->state),
+			 ghost_lost_reason_name(ghost_enclave_status(w->e)->lost_reason));
 	longjmp(w->out, 1);
 }
 
@@ -336,6 +342,8 @@ enum agent_order {
 	AGENT_COMMIT,
 	AGENT_YIELD,
 	AGENT_ASK,
+	AGENT_NAP,
+	AGENT_SPIN,
 	AGENT_LEAVE,
 	AGENT_DIE,
 };
@@ -348,6 +356,7 @@ struct agent {
 	enum agent_order order;
 	struct ghost_txn txn;
 	struct ghost_ctl ctl;
+	uint64_t nap_ns;
 
 	/* words to wait for: the first is written by the case, the other two by the thread */
 	uint32_t nr_orders;
@@ -410,6 +419,20 @@ static void agent_done(struct agent *a, uint32_t nr)
 	a->w->backend->wake(a->w->backend, &a->nr_done);
 }
 
+/* What takes time; counted as done when it has begun, if it ends with the next order. */
+static void agent_spend(struct agent *a, uint32_t nr)
+{
+	struct ghost_backend *b = a->w->backend;
+
+	if (a->order == AGENT_NAP) {
+		b->sleep(b, a->nap_ns);
+		return;
+	}
+	agent_done(a, nr);
+	while (ghost_load_acquire(&a->nr_orders) == nr)
+		b->agent_relax(b, b->now_ns(b) + MS / 10);
+}
+
 static void agent_main(void *arg)
 {
 	struct agent *a = arg;
@@ -428,6 +451,8 @@ static void agent_main(void *arg)
 			hand_in(a);
 		else if (a->order == AGENT_ASK)
 			a->ctl.ret = b->agent(b, &a->ctl) ?: a->ctl.ret;
+		else if (a->order == AGENT_NAP || a->order == AGENT_SPIN)
+			agent_spend(a, seen);
 		else
 			b->agent_yield(b);
 		agent_done(a, seen);
@@ -558,9 +583,26 @@ int agent_ask(struct world *w, uint32_t cpu, struct ghost_ctl *ctl)
 	return ctl->ret;
 }
 
+void agent_nap(struct world *w, uint32_t cpu, uint64_t ns)
+{
+	struct agent *a = w->agent_on[cpu];
+
+	agent_wait(w, a);
+	a->nap_ns = ns;
+	agent_order(a, AGENT_NAP);
+	agent_wait(w, a);
+}
+
+void agent_spin(struct world *w, uint32_t cpu)
+{
+	agent_wait(w, w->agent_on[cpu]);
+	agent_order(w->agent_on[cpu], AGENT_SPIN);
+	agent_wait(w, w->agent_on[cpu]);
+}
+
 static void all_up(struct world *w, bool spin)
 {
-	for (uint32_t cpu = 0; cpu < NR_CPUS; cpu++)
+	for (uint32_t cpu = 0; cpu < w->nr_cpus; cpu++)
 		if (page(w, cpu)->owned)
 			start(w, cpu, spin);
 	check_is(w, ctl_agent(w, GHOST_CTL_AGENT_ONLINE, ghost_enclave_id(w->e), 0), 0);
@@ -600,9 +642,14 @@ void commit_begin(struct world *w, uint32_t cpu, const struct ghost_txn *t)
 	agent_order(a, AGENT_COMMIT);
 }
 
+/* The fair class may have the CPU for a moment, which is none of the case's doing. */
 static uint32_t txn_state(struct world *w, uint32_t cpu)
 {
-	return ghost_load_acquire(&rw(w, cpu)->txn.state);
+	uint32_t state = ghost_load_acquire(&rw(w, cpu)->txn.state);
+
+	if (state == GHOST_TXN_CPU_UNAVAIL)
+		w->nr_disturbed++;
+	return state;
 }
 
 uint32_t commit_settled(struct world *w, uint32_t cpu)
@@ -758,7 +805,11 @@ void policy_up(struct world *w, const struct ghost_policy *policy)
 
 void policy_down(struct world *w)
 {
-	check_is(w, enclave_state(w), GHOST_ENCLAVE_ONLINE);
+	const struct ghost_enclave_status *es = ghost_enclave_status(w->e);
+
+	if (enclave_state(w) != GHOST_ENCLAVE_ONLINE)
+		fail_case(w, "enclave lost: %s, %u", ghost_lost_reason_name(es->lost_reason),
+			  es->lost_arg);
 	ghost_agents_stop(w->agents_of_policy);
 	w->agents_of_policy = NULL;
 	w->policy = NULL;
@@ -781,7 +832,7 @@ static void take_down(struct world *w)
 		for (uint32_t i = 0; i < w->nr_agents; i++)
 			if (w->agents[i]->thread)
 				agent_order(w->agents[i], AGENT_LEAVE);
-		for (uint32_t cpu = CPU_A; cpu < NR_CPUS; cpu++)
+		for (uint32_t cpu = CPU_A; cpu < w->nr_cpus; cpu++)
 			ctl_agent(w, GHOST_CTL_AGENT_PING, ghost_enclave_id(w->e), cpu);
 	}
 	for (uint32_t i = 0; i < w->nr_agents; i++) {

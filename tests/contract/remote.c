@@ -980,6 +980,102 @@ static void case_timers_that_cannot_be_are_refused(struct world *w)
 	expect_none(w, 10);
 }
 
+/* @p on CPU_B, whose slice a timer ends. */
+static void put_timed(struct world *w, struct puppet *p, uint64_t slice_ns)
+{
+	struct ghost_txn t = fresh(w, CPU_B, p);
+
+	t.flags = GHOST_RUN_SLICE_TIMER;
+	t.slice_ns = slice_ns;
+	check_is(w, remote(w, CPU_A, CPU_B, &t), GHOST_TXN_COMMITTED);
+}
+
+static void case_a_timer_ends_a_slice_when_somebody_waits(struct world *w)
+{
+	static const uint64_t slices[] = { 1 * MS, 20 * MS };
+	struct puppet *p;
+
+	agents_up(w);
+	p = member_waiting(w);
+	member_waiting(w);
+	for (int i = 0; i < 2; i++) {
+		uint64_t before = status_of(w, p)->runtime_ns;
+		struct ghost_msg m;
+
+		put_timed(w, p, slices[i]);
+		m = expect(w, p, GHOST_MSG_TASK_PREEMPT);
+		check_is(w, m.reason, GHOST_PREEMPT_SLICE);
+		check_is(w, m.cpu, CPU_B);
+		check_is(w, flags_of(w, p), GHOST_STATUS_INUSE | GHOST_STATUS_RUNNABLE);
+		/* On a CPU of its own; the machine may have been away from it. */
+		check(w, m.runtime_ns - before >= slices[i] / 2);
+		commit_end(w, CPU_B);
+	}
+}
+
+static void case_a_timer_ends_no_slice_while_nobody_waits(struct world *w)
+{
+	struct ghost_txn t;
+	struct puppet *p;
+
+	agents_up(w);
+	p = member_waiting(w);
+	put_timed(w, p, MS);
+	see_on(w, p, CPU_B);
+	expect_none(w, 50);
+	check(w, runs_on(w, p, CPU_B));
+	/* Nor when somebody comes later. */
+	member_waiting(w);
+	pass(w, 50);
+	check(w, runs_on(w, p, CPU_B));
+	/* A commit does. */
+	p = member_waiting(w);
+	t = fresh(w, CPU_B, p);
+	check_is(w, remote(w, CPU_A, CPU_B, &t), GHOST_TXN_COMMITTED);
+	see_on(w, p, CPU_B);
+}
+
+static void case_a_timer_does_not_end_what_comes_after_its_slice(struct world *w)
+{
+	struct puppet *p, *q;
+
+	agents_up(w);
+	p = member_waiting(w);
+	q = member_waiting(w);
+	member_waiting(w);
+	put_timed(w, p, 50 * MS);
+	see_on(w, p, CPU_B);
+	put_on(w, CPU_B, q, GHOST_SLICE_INF);
+	see_on(w, q, CPU_B);
+	pass(w, 150);
+	check(w, runs_on(w, q, CPU_B));
+}
+
+static void case_a_timer_for_a_slice_that_cannot_be_is_refused(struct world *w)
+{
+	static const uint64_t slices[] = { GHOST_TIMER_MIN_NS - 1, GHOST_TIMER_MAX_NS + 1,
+					   GHOST_SLICE_INF };
+	struct puppet *p;
+	struct ghost_txn t;
+
+	agents_up(w);
+	p = member_waiting(w);
+	t = fresh(w, CPU_B, p);
+	t.flags = GHOST_RUN_SLICE_TIMER;
+	for (int i = 0; i < 3; i++) {
+		t.slice_ns = slices[i];
+		check_is(w, remote(w, CPU_A, CPU_B, &t), GHOST_TXN_INVALID);
+	}
+	/* Nor may the CPU itself be asked to start one. */
+	t = fresh(w, CPU_A, p);
+	t.flags = GHOST_RUN_SLICE_TIMER;
+	t.slice_ns = MS;
+	check_is(w, commit(w, CPU_A, &t), GHOST_TXN_INVALID);
+	check_is(w, flags_of(w, p), GHOST_STATUS_INUSE | GHOST_STATUS_RUNNABLE);
+	put_timed(w, p, MS);
+	see_on(w, p, CPU_B);
+}
+
 static void case_an_agent_that_sleeps_and_wakes_is_told_if_asked_for(struct world *w)
 {
 	struct ghost_txn t;
@@ -1044,6 +1140,10 @@ const struct contract_case contract_remote_cases[] = {
 	CASE(case_a_timer_is_told_to_the_cpu_for_which_it_was_armed),
 	CASE(case_a_timer_with_a_period_is_told_until_it_is_disarmed),
 	CASE(case_timers_that_cannot_be_are_refused),
+	CASE(case_a_timer_ends_a_slice_when_somebody_waits),
+	CASE(case_a_timer_ends_no_slice_while_nobody_waits),
+	CASE(case_a_timer_does_not_end_what_comes_after_its_slice),
+	CASE(case_a_timer_for_a_slice_that_cannot_be_is_refused),
 	CASE(case_an_agent_that_sleeps_and_wakes_is_told_if_asked_for),
 	{ 0 },
 };

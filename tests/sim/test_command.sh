@@ -68,15 +68,18 @@ say $? 'and leaves a trace, a picture and a recording'
 succeeds 'which can be replayed' --replay "$work/t.rec" --seconds 0.02
 succeeds "a policy's own options are known" --slice 100us --seconds 0.01
 succeeds 'four workloads at once' --seconds 0.01 --workload openloop:4 --workload hogs:2 --workload closed:4 --workload forks:2
+succeeds 'work of a nice value, at a rate' --seconds 0.01 --workload openloop:4 --workload hogs:2:19 --rate 1000
+grep -qE 'hogs .* [0-9.]+ % of the CPUs' "$work/out"
+say $? 'and what it has had of the CPUs is told'
 succeeds 'a topology in the words of hwloc' --topology 'package:2 l3:2 core:2 pu:2' --seconds 0.01
 grep -q 'on 16 CPUs' "$work/out"
 say $? 'gives the number of CPUs'
-for profile in paper-skylake measured; do
+for profile in paper-skylake measured free; do
 	succeeds "profile $profile is there" --profile $profile --seconds 0.01
 done
 cat >"$work/micro.json" <<'TXT'
 {"results": [{"bench": "switch", "system": "eevdf", "median": 4173.0},
- {"bench": "local_schedule", "system": "ghost", "median": 10518.0}]}
+ {"bench": "switch", "system": "ghost", "median": 10518.0}]}
 TXT
 succeeds 'costs are taken from a results file of make bench' --profile "$work/micro.json" --seconds 0.01
 printf '{"results": []}' >"$work/none.json"
@@ -88,9 +91,22 @@ succeeds 'a few random cases' --fuzz 20 --seed 99
 grep -q 'seeds 99 to 118: no law was broken' "$work/out"
 say $? 'tell which they were'
 succeeds 'small spaces are explored' --explore 4
+# What the documentation says an upgrade costs; virtual time, the same each time.
+for policy in fifo_percpu fifo_central shinjuku; do
+	run --json --policy $policy --cpus 8 --workload openloop:1000 --seconds 0.1 --upgrade 50ms --laws
+	for what in undecided_ns blackout_ns; do
+		[ "$(value $what)" -gt 0 ] && [ "$(value $what)" -le 1000000 ]
+		say $? "$what of an upgrade of $policy with 1,000 threads is at most 1 ms"
+	done
+	[ "$(value agents_lost)" = 0 ]
+	say $? 'and it is no loss of agents'
+done
 
 refuses 2 '--cpus wants a whole number from 1 to 1024' 'no CPUs are refused' --cpus 0
+refuses 2 '--upgrade wants a duration' 'an upgrade at no time is refused' --upgrade inf
 refuses 2 '1 to 1024' 'too many CPUs are refused' --cpus 1025
+refuses 2 'either --load or --rate' 'a load and a rate are refused' --load 0.5 --rate 1000
+refuses 2 'whole number from 0 to 19' 'a nice value that is none is refused' --workload hogs:1:20
 refuses 2 'either --cpus or --topology' 'two machines at once are refused' --cpus 4 --topology core:4
 refuses 2 'hwloc does not understand' 'a topology that is none is refused' --topology 'x:y'
 refuses 2 "there is no workload 'hog' .*there are: .*hogs" 'an unknown workload is refused, with those there are' --workload hog
@@ -104,6 +120,8 @@ refuses 2 'percentages' 'a mix that is no whole is refused' --service 5%1us+5%2u
 refuses 2 '--load wants a number' 'a load that is none is refused' --load much
 refuses 2 '--seconds wants a time' 'no time at all is refused' --seconds 0
 refuses 2 'from 10us to inf' "a value out of a parameter's range is refused" --slice 1ns
+refuses 2 'no cgroup of version 2' 'a folder that is no cgroup is refused' --policy shinjuku_shenango --batch-cgroup /tmp
+refuses 2 'No such file' 'a cgroup that is not there is refused' --policy shinjuku_shenango --batch-cgroup nothing
 refuses 2 "unknown option '--lod' \(did you mean '--load'" 'a slip in an option is answered' --lod 1
 refuses 2 'takes options only' 'an argument is refused' something
 refuses 2 'one of --fuzz, --case and --explore' 'two searches at once are refused' --fuzz 1 --explore 1

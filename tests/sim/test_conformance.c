@@ -11,6 +11,7 @@ int main(int argc, char **argv)
 	static const struct contract_case *const suites[] = {
 		contract_conformance_cases,
 		contract_policy_cases,
+		contract_wide_cases,
 		NULL,
 	};
 

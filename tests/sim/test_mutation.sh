@@ -40,7 +40,7 @@ mutations=(
 	'a commit may be about an older state of the thread'
 	core/txn.h 'else if (txn.agent_seq != port_load_acquire(&page->agent_seq))' 'else if (0)'
 	'a commit may ignore messages its agent has not seen'
-	core/txn.h 'if (!port_task_allowed(txn->slot, cpu))' 'if (0)'
+	core/txn.h 'if (allowed != PORT_ALLOWED)' 'if (allowed != PORT_ALLOWED && 0)'
 	'a commit may ignore the affinity of a thread'
 	core/txn.h 'port_store_release(&slot->state, state);' ''
 	'a transaction ends and is not told so'

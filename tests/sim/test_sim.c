@@ -143,6 +143,41 @@ static void test_open_loop_is_offered_what_was_asked_and_gets_it(void **state)
 	assert_about(r.busy_ppm, 500000, 2);
 }
 
+static void test_open_loop_can_be_asked_for_a_rate(void **state)
+{
+	struct sim_options o = with("openloop", 8, 1000);
+
+	service(&o, "exp:10us");
+	o.work[0].rate = 50000;
+	assert_int_equal(run(&o), 0);
+	assert_about(r.throughput_rps, 50000, 2);
+}
+
+static void test_what_each_work_has_had_of_the_cpus_is_told(void **state)
+{
+	struct sim_options o = with("openloop", 4, 500);
+
+	service(&o, "exp:100us");
+	o.work[0].load_ppm = 300000;
+	o.work[1] = (struct workload_options){ .kind = "forks" };
+	o.work[2] = (struct workload_options){ .kind = "hogs", .threads = 2 };
+	o.nr_work = 3;
+	assert_int_equal(run(&o), 0);
+	assert_about(r.work_ppm[0], 300000, 10);
+	assert_true(r.work_ppm[1] > 10000);
+	assert_about(r.work_ppm[0] + r.work_ppm[1] + r.work_ppm[2], r.busy_ppm, 1);
+}
+
+static void test_where_nothing_costs_anything_nothing_is_lost(void **state)
+{
+	struct sim_options o = with("hogs", 4, 100);
+
+	o.profile = profile_find("free");
+	assert_int_equal(run(&o), 0);
+	assert_int_equal(r.kernel_ppm, 0);
+	assert_true(r.busy_ppm > 999000);
+}
+
 /* M/D/1: the mean wait is load * service / (2 * (1 - load)). */
 static void test_one_cpu_queues_as_the_formula_says(void **state)
 {
@@ -202,6 +237,78 @@ static void test_dear_migration_shows_in_what_is_left_for_work(void **state)
 	assert_int_equal(run(&o), 0);
 	print_message(", dear: %u ppm\n", r.kernel_ppm);
 	assert_true(r.kernel_ppm > kernel * 3 / 2);
+}
+
+/* One agent and one CPU for three: as many switches as there are slices. */
+static void test_an_agent_ends_slices_when_they_are_over(void **state)
+{
+	struct sim_options o = with("hogs", 2, 100);
+	uint64_t slices = 100 * MS / 30000;
+
+	o.policy = policies_find("shinjuku");
+	o.work[0].threads = 3;
+	assert_int_equal(run(&o), 0);
+	/* Decision, interrupt and switch come on top. */
+	print_message("# %llu switches in the time of %llu slices\n",
+		      (unsigned long long)r.nr_switches, (unsigned long long)slices);
+	assert_true(r.nr_switches <= slices);
+	assert_true(r.nr_switches >= slices * 9 / 10);
+	o.profile = profile_find("free");
+	assert_int_equal(run(&o), 0);
+	assert_about(r.nr_switches, slices, 1);
+}
+
+static uint64_t p99_of(const char *policy, struct sim_options *o)
+{
+	o->policy = policies_find(policy);
+	assert_int_equal(run(o), 0);
+	return hist_quantile(r.work[0].latency, 990000);
+}
+
+static void test_short_requests_do_not_wait_behind_long_ones_under_shinjuku(void **state)
+{
+	struct sim_options o = with("dispersive", 9, 300);
+	uint64_t fifo;
+
+	o.work[0].threads = 100;
+	o.work[0].load_ppm = 700000;
+	fifo = p99_of("fifo_central", &o);
+	assert_true(fifo > MS);
+	assert_true(p99_of("shinjuku", &o) < fifo / 10);
+	assert_true(p99_of("shinjuku_shenango", &o) < fifo / 10);
+}
+
+/* Those who are in no hurry get what is left, and nobody notices. */
+static void test_batch_gets_the_cpus_that_are_left_and_is_not_in_the_way(void **state)
+{
+	struct sim_options o = with("dispersive", 9, 300);
+	uint64_t alone, beside, median;
+
+	o.work[0].threads = 100;
+	alone = p99_of("shinjuku_shenango", &o);
+	o.work[1] = (struct workload_options){ .kind = "hogs", .threads = 8, .nice = 19 };
+	o.nr_work = 2;
+	beside = p99_of("shinjuku_shenango", &o);
+	print_message("# p99 %llu ns alone, %llu beside batch, which has %u ppm\n",
+		      (unsigned long long)alone, (unsigned long long)beside, r.work_ppm[1]);
+	median = hist_quantile(r.work[0].latency, 500000);
+	assert_true(beside < alone * 3 / 2 + 3000);
+	/* Of eight CPUs the others have taken a half; switches take of both. */
+	assert_true(r.work_ppm[0] + r.work_ppm[1] > 1000000 / 9 * 8 * 92 / 100);
+	/* Without classes even the median waits for the end of a slice. */
+	p99_of("shinjuku", &o);
+	assert_true(hist_quantile(r.work[0].latency, 500000) > 3 * median);
+}
+
+/* Threads that sleep are woken to end, when it is over: that is no wake-up that anybody asked for. */
+static void test_wake_ups_after_the_end_do_not_count(void **state)
+{
+	struct sim_options o = with("openloop", 2, 10);
+
+	o.work[0].threads = 500;
+	o.work[0].load_ppm = 10000;
+	assert_int_equal(run(&o), 0);
+	assert_true(hist_count(&r.wakeup) < 50);
 }
 
 /* Overload: what comes is not what can be done, and the report says so. */
@@ -340,10 +447,17 @@ int main(void)
 		T(test_work_is_the_same_on_another_machine),
 		T(test_every_policy_keeps_the_laws_with_every_work),
 		T(test_open_loop_is_offered_what_was_asked_and_gets_it),
+		T(test_open_loop_can_be_asked_for_a_rate),
+		T(test_what_each_work_has_had_of_the_cpus_is_told),
+		T(test_where_nothing_costs_anything_nothing_is_lost),
 		T(test_one_cpu_queues_as_the_formula_says),
 		T(test_hogs_get_equal_shares),
 		T(test_fair_class_takes_its_share_and_ours_the_rest),
 		T(test_dear_migration_shows_in_what_is_left_for_work),
+		T(test_an_agent_ends_slices_when_they_are_over),
+		T(test_short_requests_do_not_wait_behind_long_ones_under_shinjuku),
+		T(test_batch_gets_the_cpus_that_are_left_and_is_not_in_the_way),
+		T(test_wake_ups_after_the_end_do_not_count),
 		T(test_overload_is_not_hidden),
 		T(test_periodic_threads_are_in_time_while_there_is_room),
 		T(test_hundred_thousand_threads_on_1024_cpus_fit),

@@ -23,7 +23,7 @@ static struct puppet puppets[PUPPETS_MAX];
 
 /* --- puppets -------------------------------------------------------------------- */
 
-static const struct behaviour behaviour_puppet;
+static const struct behaviour behaviour_puppet, behaviour_renamed;
 
 static struct action puppet_acts(struct machine *m, struct thread *t)
 {
@@ -48,6 +48,9 @@ static struct action puppet_acts(struct machine *m, struct thread *t)
 	case PUPPET_NICE:
 		thread_nice(m, t, p->nice);
 		break;
+	case PUPPET_NAME:
+		t->behaviour = &behaviour_renamed;
+		break;
 	case PUPPET_LEAVE:
 		if (t->class_ == CLASS_EXT)
 			thread_set_class(m, t, CLASS_FAIR);
@@ -70,6 +73,11 @@ static struct action puppet_acts(struct machine *m, struct thread *t)
 
 static const struct behaviour behaviour_puppet = {
 	.name = "puppet",
+	.next = puppet_acts,
+};
+
+static const struct behaviour behaviour_renamed = {
+	.name = "renamed",
 	.next = puppet_acts,
 };
 
@@ -215,11 +223,13 @@ static void test_case(void **state)
 {
 	struct machine_options opt = { .profile = profile_at(0), .capacity = 256, .seed = 1 };
 	struct run r = { .w = { .ops = &ops, .puppets = puppets }, .c = *state };
+	const struct contract_case *c = *state;
 	char topology[TOPOLOGY_TEXT_SIZE], broken[sizeof(machine->broken)];
 	const char *why = "";
 	bool over;
 
-	assert_int_equal(topology_default(topology, sizeof(topology), NR_CPUS), 0);
+	r.w.nr_cpus = c->nr_cpus ?: NR_CPUS;
+	assert_int_equal(topology_default(topology, sizeof(topology), r.w.nr_cpus), 0);
 	opt.topology = topology;
 	assert_int_equal(machine_new(&machine, &opt, &why), 0);
 	assert_int_equal(law_new(machine), 0);

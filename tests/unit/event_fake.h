@@ -42,6 +42,8 @@ static inline int thread_enqueue(__u32 slot, int cause, __u32 here)
 	int verdict = event_task_enqueue(slot, cause, here, fake.th[slot].confined,
 					 fake.th[slot].runtime_ns);
 
+	fake.th[slot % FAKE_SLOTS].here = here;
+
 	if (verdict == EVENT_CUSTODY)
 		fake_into_custody(slot);
 	else

@@ -37,7 +37,9 @@ struct loop_cpu {
 	/* of agents that spin */
 	__u32 answer;	 /* to its transactions by request; 0: COMMITTED */
 	__u32 nr_remote; /* transactions by request so far */
+	__u64 until_ns;	 /* there is nothing to be seen before */
 	__u32 nr_kicks;
+	__u32 nr_pins; /* it went there */
 };
 
 struct loop {
@@ -58,6 +60,7 @@ struct loop {
 	__u32 gen;
 	__u32 nr_commits; /* requests to commit, of however many CPUs */
 	__u32 nr_sleeps;
+	__u32 no_room;		/* for a queue, before so many sleeps */
 	void (*on_sleep)(void); /* while an agent sleeps */
 	__u64 now;
 };
@@ -81,7 +84,7 @@ static inline int loop_admin(struct ghost_backend *self, struct ghost_ctl *ctl)
 /* A queue for agents that spin; there is room for one. */
 static inline int loop_queue_create(struct ghost_ctl *ctl)
 {
-	if (ctl->len > LOOP_MADE_LEN)
+	if (ctl->len > LOOP_MADE_LEN || loop.nr_sleeps < loop.no_room)
 		return -ENOSPC;
 	ctl->queue = LOOP_CPUS;
 	loop.cpu[LOOP_CPUS].queue = (struct ghost_queue){
@@ -101,6 +104,7 @@ static inline void loop_commit(const struct ghost_ctl *ctl)
 			continue;
 		at->txn = loop.rw[cpu].txn;
 		at->nr_remote++;
+		loop.rw[cpu].txn.commit_ns = loop.now;
 		loop.rw[cpu].txn.state = at->answer ? at->answer : GHOST_TXN_COMMITTED;
 	}
 }
@@ -156,6 +160,7 @@ static inline void loop_memory_unmap(struct ghost_backend *self, struct ghost_me
 static inline int loop_agent_pin(struct ghost_backend *self, __u32 cpu)
 {
 	loop_self = cpu;
+	loop.at[cpu].nr_pins++;
 	return 0;
 }
 
@@ -188,6 +193,12 @@ static inline void loop_agent_yield(struct ghost_backend *self)
 	pthread_mutex_unlock(&loop.lock);
 }
 
+static inline void loop_agent_relax(struct ghost_backend *self, __u64 until_ns)
+{
+	loop.at[loop_self].until_ns = until_ns;
+	loop_agent_yield(self);
+}
+
 static inline void loop_sleep(struct ghost_backend *self, __u64 ns)
 {
 	pthread_mutex_lock(&loop.lock);
@@ -218,7 +229,7 @@ static inline void loop_reset(__u32 nr_cpus)
 	loop.backend.agent_enter = loop_agent_enter;
 	loop.backend.agent_yield = loop_agent_yield;
 	loop.backend.agent_spin = loop_agent_enter;
-	loop.backend.agent_relax = loop_agent_yield;
+	loop.backend.agent_relax = loop_agent_relax;
 	loop.backend.sleep = loop_sleep;
 	loop.backend.now_ns = loop_now_ns;
 	loop.backend.task_leave = loop_task_leave;

@@ -53,10 +53,12 @@ struct fake_task {
 	__u32 place; /* enum fake_place */
 	__u32 cpu;   /* FAKE_LOCAL, FAKE_RUNS: where */
 	__u32 how;   /* enum port_move, of its last move */
+	int stays;   /* and its last argument */
 	__u64 entered;
 	__u64 slice_ns;
 	__u64 runtime_ns;
 	int confined;		     /* has migration disabled */
+	__u32 here;		     /* CPU of its run queue, since its last enqueue */
 	__u64 cpus[GHOST_CPU_WORDS]; /* what the kernel thinks; the status word only copies it */
 };
 
@@ -93,6 +95,8 @@ struct fake {
 	int joining_err; /* what the next ones come to */
 	__u32 timer_cpu; /* the last one armed */
 	__u64 timer_ns;
+	__u64 slice_timer_ns[FAKE_CPUS]; /* in how long; 0: none was started */
+	int slice_timer_err;
 	void (*hook[FAKE_NR_POINTS])(void);
 	void (*poke)(void); /* after each kick, preemption and re-enqueueing */
 	void (*step)(void);
@@ -295,6 +299,13 @@ static inline int port_timer_set(__u32 cpu, __u64 ns)
 	return 0;
 }
 
+static inline int port_slice_timer_set(__u32 cpu, __u64 ns)
+{
+	if (!fake.slice_timer_err)
+		fake.slice_timer_ns[cpu] = ns;
+	return fake.slice_timer_err;
+}
+
 static inline int port_wanted(__u32 cpu)
 {
 	return cpu < FAKE_CPUS && fake.wanted[cpu];
@@ -317,9 +328,10 @@ static inline void port_preempt(__u32 cpu)
 	fake_poke();
 }
 
-static inline void port_task_name(__u32 slot, struct ghost_status *st)
+static inline void port_task_describe(__u32 slot, struct ghost_status *st)
 {
 	memcpy(st->comm, "named", 6);
+	st->cgroup = 77;
 	fake.named[slot]++;
 }
 
@@ -345,10 +357,12 @@ static inline int fake_mask_has(const __u64 *mask, __u32 cpu)
 	return cpu < GHOST_CPUS_MAX && (mask[cpu / 64] >> (cpu % 64) & 1);
 }
 
-static inline int port_task_allowed(__u32 slot, __u32 cpu)
+static inline enum port_allowed port_task_allowed(__u32 slot, __u32 cpu)
 {
 	fake_at(FAKE_AT_ALLOWED);
-	return slot < FAKE_SLOTS && fake_mask_has(fake.th[slot].cpus, cpu);
+	if (slot >= FAKE_SLOTS || !fake_mask_has(fake.th[slot].cpus, cpu))
+		return PORT_NOT_ALLOWED;
+	return fake.th[slot].confined && fake.th[slot].here != cpu ? PORT_CONFINED : PORT_ALLOWED;
 }
 
 static inline int port_custody_open(struct port_custody *c, __u32 enclave)
@@ -361,7 +375,7 @@ static inline int port_custody_open(struct port_custody *c, __u32 enclave)
 }
 
 static inline int port_custody_move(struct port_custody *c, __u32 slot, __u32 cpu, __u64 slice_ns,
-				    enum port_move how)
+				    enum port_move how, int stays)
 {
 	struct fake_task *th = &fake.th[slot % FAKE_SLOTS];
 
@@ -376,6 +390,7 @@ static inline int port_custody_move(struct port_custody *c, __u32 slot, __u32 cp
 	th->place = FAKE_LOCAL;
 	th->cpu = cpu;
 	th->how = how;
+	th->stays = stays;
 	th->slice_ns = slice_ns;
 	fake.nr_moves++;
 	fake_at(FAKE_AT_MOVED);
@@ -408,6 +423,17 @@ static inline __u32 fake_first(__u32 enclave, enum fake_place place)
 static inline int port_waiting(__u32 enclave, enum port_place place)
 {
 	return fake_first(enclave, place == PORT_CUSTODY ? FAKE_CUSTODY : FAKE_FALLBACK) != 0;
+}
+
+/* In the order of their slots is enough here. */
+static inline __u32 port_fallback_look(__u32 enclave, __u32 slots[PORT_FALLBACK_LOOK])
+{
+	__u32 nr = 0;
+
+	for (__u32 slot = 1; slot < FAKE_SLOTS && nr < PORT_FALLBACK_LOOK; slot++)
+		if (fake.task[slot].enclave == enclave && fake.th[slot].place == FAKE_FALLBACK)
+			slots[nr++] = slot;
+	return nr;
 }
 
 static inline int port_fallback_run(__u32 enclave)

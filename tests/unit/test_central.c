@@ -21,6 +21,7 @@ static enum ghost_cause last_cause[LOOP_SLOTS];
 static __u64 free_cpus;
 static struct ghost_task *current[LOOP_CPUS];
 static __u32 unstaged, nr_cpu_events;
+static __u64 since_ns[LOOP_CPUS], round_ns, again_ns, due_ns[3]; /* due: 0 is none */
 
 static __u32 slot_of(const struct ghost_task *t)
 {
@@ -46,8 +47,13 @@ static void cpu_event(struct ghost_agent *a, const struct ghost_msg *m)
 static void schedule(struct ghost_agent *a, uint32_t self)
 {
 	free_cpus = ghost_agent_free_cpus(a)->word[0];
+	round_ns = ghost_agent_now_ns(a);
+	for (size_t i = 0; i < ARRAY_LEN(due_ns); i++)
+		if (due_ns[i])
+			ghost_agent_due(a, due_ns[i]);
 	for (__u32 cpu = 0; cpu < LOOP_CPUS; cpu++) {
 		current[cpu] = ghost_agent_current(a, cpu);
+		since_ns[cpu] = ghost_agent_current_since_ns(a, cpu);
 		if (unstage[cpu]) {
 			struct ghost_task *t = ghost_agent_unstage(a, cpu);
 
@@ -93,6 +99,7 @@ static int start(__u32 nr_cpus)
 	memset(stage, 0, sizeof(stage));
 	memset(unstage, 0, sizeof(unstage));
 	memset(nr_waits, 0, sizeof(nr_waits));
+	memset(due_ns, 0, sizeof(due_ns));
 	nr_cpu_events = unstaged = 0;
 	spinner = 0;
 	loop_reset(nr_cpus);
@@ -139,6 +146,22 @@ static void test_central_all_messages_go_to_one_queue(void **state)
 	assert_int_equal(loop_es()->default_queue, MADE);
 	assert_int_equal(loop.cpu[MADE].queue.len, LOOP_MADE_LEN);
 	assert_int_equal(loop.cpu[MADE].queue.nr_wake, 0);
+}
+
+/* The place of a queue that was removed a moment ago cannot be had yet. */
+static void test_central_waits_for_room_for_its_queue(void **state)
+{
+	loop_stop();
+	loop_reset(4);
+	loop.no_room = 15;
+	assert_int_equal(ghost_agents_start(&loop.agents, loop.enclave, &puppet, NULL), 0);
+	loop_wait(0);
+	assert_int_equal(loop.cpu[MADE].queue.len, LOOP_MADE_LEN);
+	loop_stop();
+	/* But not for ever. */
+	loop_reset(4);
+	loop.no_room = 1000;
+	assert_int_equal(ghost_agents_start(&loop.agents, loop.enclave, &puppet, NULL), -ENOSPC);
 }
 
 static void test_central_picks_of_a_round_are_one_request(void **state)
@@ -262,6 +285,105 @@ static void test_central_threads_of_all_queues_are_found_in_the_table(void **sta
 	assert_int_equal(nr_waits[2], 1);
 }
 
+/* --- time ------------------------------------------------------------------------------------- */
+
+static void clock_is(__u64 ns)
+{
+	__atomic_store_n(&loop.now, ns, __ATOMIC_SEQ_CST);
+}
+
+static void in_the_middle_of_a_round(struct ghost_agent *a, struct ghost_task *t,
+				     enum ghost_cause cause)
+{
+	round_ns = ghost_agent_now_ns(a);
+	clock_is(9000);
+	again_ns = ghost_agent_now_ns(a);
+}
+
+static void test_central_time_stands_still_for_a_round(void **state)
+{
+	static struct ghost_policy asks;
+
+	loop_stop();
+	asks = puppet;
+	asks.task_runnable = in_the_middle_of_a_round;
+	loop_reset(4);
+	clock_is(5000);
+	assert_int_equal(ghost_agents_start(&loop.agents, loop.enclave, &asks, NULL), 0);
+	loop_wait(0);
+	assert_int_equal(round_ns, 5000);
+	clock_is(6000);
+	loop_new(1, MADE);
+	look();
+	assert_int_equal(again_ns, 6000);
+	/* One that has found something looks once more: nothing, at 9000. */
+	assert_int_equal(round_ns, 9000);
+}
+
+static void test_central_a_thread_runs_since_it_came_to_its_cpu(void **state)
+{
+	assert_int_equal(since_ns[1], 0);
+	waits(1);
+	/* It has run before. */
+	loop.status[1].switch_ns = 4000;
+	clock_is(5000);
+	want[1] = 1;
+	look();
+	clock_is(6000);
+	look();
+	/* It is on its way. */
+	assert_int_equal(since_ns[1], 6000);
+	loop.status[1].switch_ns = 5500;
+	clock_is(7000);
+	look();
+	assert_int_equal(since_ns[1], 5500);
+	loop_event(1, GHOST_MSG_TASK_BLOCKED, LOOP_INUSE);
+	look();
+	assert_int_equal(since_ns[1], 0);
+	/* The next one there has its own time. */
+	waits(2);
+	want[1] = 2;
+	look();
+	loop.status[2].switch_ns = 7200;
+	clock_is(8000);
+	look();
+	assert_int_equal(since_ns[1], 7200);
+	assert_int_equal(since_ns[LOOP_CPUS - 1], 0);
+}
+
+static void test_central_a_staged_thread_runs_since_its_cpu_took_it(void **state)
+{
+	runs(1, 1);
+	waits(2);
+	stage[1] = 2;
+	look();
+	loop_event(1, GHOST_MSG_TASK_BLOCKED, LOOP_INUSE);
+	loop.rw[1].pick.commit_ns = 3000;
+	loop.rw[1].pick.state = GHOST_TXN_COMMITTED;
+	loop.status[2].switch_ns = 2000;
+	clock_is(5000);
+	look();
+	look();
+	assert_int_equal(since_ns[1], 5000);
+	loop.status[2].switch_ns = 3100;
+	look();
+	assert_int_equal(since_ns[1], 3100);
+}
+
+static void test_central_relaxes_until_the_earliest_time_that_is_due(void **state)
+{
+	assert_true(loop.at[0].until_ns == ~0ull);
+	due_ns[0] = 900;
+	due_ns[1] = 700;
+	due_ns[2] = 800;
+	look();
+	assert_int_equal(loop.at[0].until_ns, 700);
+	/* It holds for one round. */
+	memset(due_ns, 0, sizeof(due_ns));
+	look();
+	assert_true(loop.at[0].until_ns == ~0ull);
+}
+
 /* --- making room ---------------------------------------------------------------------------- */
 
 static void wanted(__u32 cpu)
@@ -331,6 +453,30 @@ static void test_central_leaves_a_cpu_that_is_gone(void **state)
 	assert_int_equal(loop.rw[0].spins, 0);
 }
 
+static void cpu_comes_back(void)
+{
+	loop.cpu[0].state = GHOST_CPU_AVAILABLE;
+}
+
+/* No CPU of the enclave is there: the kernel has put the agent on somebody else's. */
+static void test_central_returns_to_its_cpu_when_that_comes_back(void **state)
+{
+	__u32 pins = loop.at[0].nr_pins;
+
+	for (__u32 cpu = 1; cpu < 4; cpu++)
+		loop.cpu[cpu].state = GHOST_CPU_OFF;
+	loop.cpu[0].state = GHOST_CPU_OFF;
+	look();
+	assert_int_equal(loop.at[0].nr_pins, pins);
+	assert_true(loop.nr_sleeps > 0);
+	loop.on_sleep = cpu_comes_back;
+	look();
+	look();
+	assert_int_equal(loop.at[0].nr_pins, pins + 1);
+	look();
+	assert_int_equal(loop.at[0].nr_pins, pins + 1);
+}
+
 static void test_central_moves_on_for_a_thread_that_can_run_nowhere_else(void **state)
 {
 	loop_thread(1, MADE, GHOST_STATUS_INUSE | GHOST_STATUS_NEW);
@@ -383,6 +529,52 @@ static void test_central_takes_back_what_nobody_took_while_it_slept(void **state
 	assert_int_equal(nr_waits[1], 2);
 	assert_int_equal(last_cause[1], GHOST_CAUSE_REFUSED);
 	assert_int_equal(loop.rw[0].pick.state, GHOST_TXN_FREE);
+}
+
+/* The agent was moved elsewhere while it slept, and its CPU looks for work beside it. */
+static void cpu_is_at_it(void)
+{
+	loop.rw[0].pick.state = GHOST_TXN_TAKEN;
+	loop.on_sleep = cpu_takes_it;
+}
+
+/* A pick that is overwritten is answered with the state of the one before. */
+static void test_central_does_not_lend_its_cpu_again_while_it_takes_a_pick(void **state)
+{
+	for (__u32 cpu = 1; cpu < 4; cpu++)
+		loop.cpu[cpu].state = GHOST_CPU_OFF;
+	waits(1);
+	waits(2);
+	loop.on_sleep = cpu_is_at_it;
+	for (int i = 0; i < 400 && !loop.nr_sleeps; i++) {
+		want[0] = 1;
+		look();
+	}
+	assert_int_equal(loop.nr_sleeps, 1);
+	/* Whether it gets the CPU is not known yet, and the CPU is not to be had. */
+	for (int i = 0; i < 200; i++) {
+		want[0] = 2;
+		look();
+		assert_ptr_not_equal(current[0], task[2]);
+	}
+	assert_int_equal(loop.nr_sleeps, 1);
+	assert_int_equal(loop.rw[0].pick.state, GHOST_TXN_TAKEN);
+	assert_int_equal(nr_waits[1], 1);
+	loop.rw[0].pick.state = GHOST_TXN_COMMITTED;
+	look();
+	assert_ptr_equal(current[0], task[1]);
+	assert_int_equal(loop.rw[0].pick.state, GHOST_TXN_FREE);
+	/* It is refused, another time. */
+	loop.on_sleep = cpu_is_at_it;
+	for (int i = 0; i < 400 && loop.nr_sleeps < 2; i++) {
+		want[0] = 2;
+		look();
+	}
+	assert_int_equal(loop.nr_sleeps, 2);
+	loop.rw[0].pick.state = GHOST_TXN_AGAIN;
+	look();
+	assert_int_equal(nr_waits[2], 2);
+	assert_int_equal(last_cause[2], GHOST_CAUSE_REFUSED);
 }
 
 /* --- written ahead ------------------------------------------------------------------------------ */
@@ -551,6 +743,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	static const struct CMUnitTest tests[] = {
 		T(test_central_all_messages_go_to_one_queue),
+		T(test_central_waits_for_room_for_its_queue),
 		T(test_central_picks_of_a_round_are_one_request),
 		T(test_central_cpus_that_cannot_be_had_are_not_free),
 		T(test_central_its_own_cpu_cannot_be_picked_for),
@@ -559,13 +752,19 @@ int main(void)
 		T(test_central_news_of_cpus_reach_the_policy),
 		T(test_central_after_overflow_the_table_tells),
 		T(test_central_threads_of_all_queues_are_found_in_the_table),
+		T(test_central_time_stands_still_for_a_round),
+		T(test_central_a_thread_runs_since_it_came_to_its_cpu),
+		T(test_central_a_staged_thread_runs_since_its_cpu_took_it),
+		T(test_central_relaxes_until_the_earliest_time_that_is_due),
 		T(test_central_hands_over_when_its_cpu_is_wanted),
 		T(test_central_goes_where_nobody_waits_and_no_higher_class_is),
 		T(test_central_steps_aside_when_there_is_no_other_place),
 		T(test_central_leaves_a_cpu_that_is_gone),
+		T(test_central_returns_to_its_cpu_when_that_comes_back),
 		T(test_central_moves_on_for_a_thread_that_can_run_nowhere_else),
 		T(test_central_lends_its_cpu_when_it_has_the_only_one),
 		T(test_central_takes_back_what_nobody_took_while_it_slept),
+		T(test_central_does_not_lend_its_cpu_again_while_it_takes_a_pick),
 		T(test_central_a_staged_thread_is_taken_without_a_call),
 		T(test_central_an_idle_cpu_is_kicked_for_its_staged_thread),
 		T(test_central_a_staged_thread_that_is_refused_comes_back),

@@ -1062,6 +1062,7 @@ static void test_cpu_idle_one_that_may_run_it_comes_for_a_fallback_thread(void *
 {
 	__u32 slot = fallback_thread();
 
+	fake.enclave[1].state = GHOST_ENCLAVE_IDLE;
 	cpu_idle_set(fake_es(1), 2);
 	cpu_idle_set(fake_es(1), 3);
 	fake_mask_set(1, slot, 1 << 3);
@@ -1076,6 +1077,7 @@ static void test_cpu_of_a_fallback_thread_that_may_not_leave_it_comes_itself(voi
 {
 	__u32 slot = fallback_thread();
 
+	fake.enclave[1].state = GHOST_ENCLAVE_IDLE;
 	for (__u32 cpu = 0; cpu < 4; cpu++)
 		cpu_idle_set(fake_es(1), cpu);
 	fake.th[slot].cpus[0] = 1 << 2;
@@ -1084,10 +1086,42 @@ static void test_cpu_of_a_fallback_thread_that_may_not_leave_it_comes_itself(voi
 	assert_int_equal(fake_es(1)->idle[0], 0xb);
 }
 
+/*
+ * Two wait; @CPU came for the second, which may run on CPUs @CPU and 2 only, and
+ * takes the first. The CPU that came for that one cannot take the second.
+ */
+static void test_cpu_that_takes_another_fallback_thread_calls_one_for_its_own(void **state)
+{
+	__u32 first = fallback_thread(), second = fallback_thread();
+
+	fake.enclave[1].state = GHOST_ENCLAVE_IDLE;
+	fake_mask_set(1, second, 1 << CPU | 1 << 2);
+	cpu_idle_set(fake_es(1), 2);
+	cpu_idle_set(fake_es(1), 3);
+	fake.this_cpu = CPU;
+	cpu_dispatch(CPU, NULL);
+	assert_int_equal(fake.th[first].place, FAKE_LOCAL);
+	assert_int_equal(fake.th[second].place, FAKE_FALLBACK);
+	assert_int_equal(fake.kicks[2], 1);
+	assert_int_equal(fake.kicks[3], 0);
+}
+
+static void test_cpu_thread_given_to_the_fallback_as_agents_come_is_enqueued_anew(void **state)
+{
+	__u32 slot = fallback_thread();
+
+	cpu_idle_set(fake_es(1), 2);
+	fake.enclave[1].state = GHOST_ENCLAVE_ONLINE;
+	event_fallback_wake(slot, CPU);
+	assert_int_equal(fake.reenqueues[1][PORT_FALLBACK], 1);
+	assert_int_equal(fake.kicks[2], 0);
+}
+
 static void test_cpu_nobody_comes_for_a_fallback_thread_that_nobody_idle_may_run(void **state)
 {
 	__u32 slot = fallback_thread();
 
+	fake.enclave[1].state = GHOST_ENCLAVE_IDLE;
 	before = fake;
 	event_fallback_wake(slot, CPU); /* nobody is idle */
 	event_fallback_wake(FAKE_SLOTS, CPU);
@@ -1327,6 +1361,8 @@ int main(void)
 		T(test_cpu_is_said_to_be_kicked_once_and_only_if_it_was),
 		T(test_cpu_idle_one_that_may_run_it_comes_for_a_fallback_thread),
 		T(test_cpu_of_a_fallback_thread_that_may_not_leave_it_comes_itself),
+		T(test_cpu_that_takes_another_fallback_thread_calls_one_for_its_own),
+		T(test_cpu_thread_given_to_the_fallback_as_agents_come_is_enqueued_anew),
 		T(test_cpu_nobody_comes_for_a_fallback_thread_that_nobody_idle_may_run),
 		T(test_cpu_takes_an_agent_with_a_clean_record),
 		T(test_cpu_refuses_who_may_not_be_its_agent),

@@ -119,7 +119,7 @@ static void agents_come(__u32 id)
 static void agent_goes(__u32 id, __u32 cpu)
 {
 	if (agent_detach(id, cpu, agent_of(cpu)))
-		enclave_lose(id, GHOST_LOST_AGENT_EXIT, agent_of(cpu));
+		enclave_lose(id, GHOST_LOST_AGENT_EXIT, agent_of(cpu), 0);
 }
 
 static void agents_go(__u32 id)
@@ -535,7 +535,7 @@ static void test_ctl_enclave_that_loses_an_agent_is_lost(void **state)
 	assert_poked(1, 1, 0); /* members that run may finish their slice */
 	/* The first one counts: those who follow only notice. */
 	before = fake;
-	enclave_lose(1, GHOST_LOST_STALL, 4711);
+	enclave_lose(1, GHOST_LOST_STALL, 4711, 0);
 	assert_memory_equal(&fake, &before, sizeof(fake));
 	agent_goes(1, 2);
 	assert_int_equal(fake_es(1)->lost_arg, agent_of(3));
@@ -548,19 +548,19 @@ static void test_ctl_enclave_without_deciding_agents_cannot_lose_them(void **sta
 			continue;
 		enclaves(alive[i]);
 		before = fake;
-		enclave_lose(1, GHOST_LOST_STALL, 4711);
+		enclave_lose(1, GHOST_LOST_STALL, 4711, 0);
 		assert_memory_equal(&fake, &before, sizeof(fake));
 	}
 	enclaves(GHOST_ENCLAVE_FREE);
 	before = fake;
 	for (size_t i = 0; i < ARRAY_LEN(nobody); i++)
-		enclave_lose(nobody[i], GHOST_LOST_STALL, 4711);
+		enclave_lose(nobody[i], GHOST_LOST_STALL, 4711, 0);
 	assert_memory_equal(&fake, &before, sizeof(fake));
 }
 
 static void loses(void)
 {
-	enclave_lose(1, GHOST_LOST_STALL, 4711);
+	enclave_lose(1, GHOST_LOST_STALL, 4711, 0);
 }
 
 static void goes_offline(void)
@@ -589,6 +589,81 @@ static void test_ctl_those_in_custody_meet_the_fallback_however_agents_end(void 
 		assert_int_equal(fake.th[slot].place, FAKE_FALLBACK);
 		assert_int_equal(fake.task[slot].state, CORE_TASK_FALLBACK);
 	}
+}
+
+/* --- how long threads wait while nobody decides ---------------------------------------------- */
+
+static void test_ctl_wait_without_agents_counts_from_their_end(void **state)
+{
+	__u32 slot, other;
+	__u64 fell;
+
+	enclaves(GHOST_ENCLAVE_ONLINE);
+	assert_int_equal(fake_es(1)->online_ns, fake.now);
+	fake.now += 70;
+	slot = runnable_member();
+	/* What it waits for its agent is not counted. */
+	fake.now += 1000;
+	fell = fake.now;
+	settle_next();
+	assert_int_equal(offline(1), 0);
+	assert_int_equal(fake.th[slot].place, FAKE_FALLBACK);
+	assert_int_equal(fake_es(1)->fell_ns, fell);
+	fake.now += 30;
+	event_task_running(slot, 2);
+	assert_int_equal(fake_es(1)->unscheduled_ns, 30);
+	/* A higher class takes its CPU and gives it back: that is no wait for the fallback. */
+	fake.now += 500;
+	event_task_running(slot, 2);
+	assert_int_equal(fake_es(1)->unscheduled_ns, 30);
+	/* One that wakes up later waits from then on; the longest wait stays. */
+	other = runnable_member();
+	fake.now += 20;
+	event_task_running(other, 2);
+	assert_int_equal(fake_es(1)->unscheduled_ns, 30);
+	other = runnable_member();
+	fake.now += 40;
+	event_task_running(other, 2);
+	assert_int_equal(fake_es(1)->unscheduled_ns, 40);
+}
+
+static void test_ctl_wait_without_agents_ends_with_new_ones(void **state)
+{
+	__u32 slot;
+
+	enclaves(GHOST_ENCLAVE_ONLINE);
+	slot = runnable_member();
+	fake.now += 1000;
+	settle_next();
+	assert_int_equal(offline(1), 0);
+	fake.now += 50;
+	settle_next();
+	assert_int_equal(online(1), 0);
+	assert_int_equal(fake_es(1)->online_ns - fake_es(1)->fell_ns, 50);
+	assert_int_equal(fake_es(1)->unscheduled_ns, 50);
+	assert_int_equal(fake.task[slot].state, CORE_TASK_CUSTODY);
+	/* From now on it is theirs to let it wait. */
+	fake.now += 500;
+	assert_int_equal(fake_es(1)->unscheduled_ns, 50);
+	/* The next time counts anew. */
+	settle_next();
+	assert_int_equal(offline(1), 0);
+	fake.now += 5;
+	event_task_running(slot, 2);
+	assert_int_equal(fake_es(1)->unscheduled_ns, 5);
+}
+
+/* It waits for a CPU outside, as its affinity has none of the enclave's. */
+static void test_ctl_wait_of_a_thread_outside_is_not_for_agents(void **state)
+{
+	__u32 slot;
+
+	enclaves(GHOST_ENCLAVE_ONLINE);
+	slot = thread_join(1, 100, 1, 1);
+	assert_int_equal(thread_enqueue(slot, EVENT_WAKEUP, 0), EVENT_GLOBAL);
+	fake.now += 900;
+	event_task_running(slot, 0);
+	assert_int_equal(fake_es(1)->unscheduled_ns, 0);
 }
 
 /* --- the end of an enclave ------------------------------------------------------------------ */
@@ -1266,6 +1341,9 @@ int main(void)
 		T(test_ctl_enclave_that_loses_an_agent_is_lost),
 		T(test_ctl_enclave_without_deciding_agents_cannot_lose_them),
 		T(test_ctl_those_in_custody_meet_the_fallback_however_agents_end),
+		T(test_ctl_wait_without_agents_counts_from_their_end),
+		T(test_ctl_wait_without_agents_ends_with_new_ones),
+		T(test_ctl_wait_of_a_thread_outside_is_not_for_agents),
 		T(test_ctl_destroy_takes_an_enclave_in_any_state),
 		T(test_ctl_destroy_is_refused_where_there_is_no_enclave),
 		T(test_ctl_free_gives_its_cpus_back_and_no_others),

@@ -290,6 +290,11 @@ static void test_enclave_joining_a_process_joins_each_thread_once(void **state)
 	snprintf(want, sizeof(want), "join %u\n", tid);
 	assert_heard(want);
 	assert_int_equal(ghost_enclave_join_process(loop.enclave, 0x7fffffff), -ESRCH);
+	assert_int_equal(ghost_enclave_join_cgroup(loop.enclave, "/no/such/folder", NULL, NULL),
+			 -ENOENT);
+	assert_int_equal(ghost_enclave_join_cgroup(loop.enclave, "/proc", NULL, NULL), -EXDEV);
+	assert_int_equal(ghost_enclave_join_cgroup(loop.enclave, "/proc/self/stat", NULL, NULL),
+			 -ENOTDIR);
 }
 
 /* --- taking down ----------------------------------------------------------------- */

@@ -248,6 +248,47 @@ static void test_event_preemption_says_why(void **state)
 	}
 }
 
+/* Agents that come and go, and it waits here and there: in the end the kernel runs it. */
+static void test_event_thread_that_came_back_too_often_waits_for_any_cpu(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_CUSTODY);
+
+	for (int i = 1; i < CORE_RETURNS_GLOBAL; i++) {
+		fake.enclave[1].state = i % 2 ? GHOST_ENCLAVE_IDLE : GHOST_ENCLAVE_ONLINE;
+		assert_int_equal(thread_enqueue(s, EVENT_RESTORE, 0),
+				 i % 2 ? EVENT_FALLBACK : EVENT_CUSTODY);
+		drop_msgs();
+	}
+	assert_int_equal(fake.enclave[1].state, GHOST_ENCLAVE_IDLE);
+	assert_int_equal(thread_enqueue(s, EVENT_RESTORE, 0), EVENT_GLOBAL);
+	thread_run(s, 7);
+	assert_int_equal(fake.task[s].returns, 0);
+	thread_stop(s);
+	assert_int_equal(thread_enqueue(s, EVENT_SLICE, 0), EVENT_FALLBACK);
+}
+
+/* Only what the kernel counts: not the end of a slice, and a new member begins anew. */
+static void test_event_returns_are_those_the_kernel_counts(void **state)
+{
+	static const int others[] = { EVENT_SLICE, EVENT_COMMIT, EVENT_COMMIT_QUIET, EVENT_WAKEUP };
+	static const int counted[] = { EVENT_CLASS, EVENT_LATCH, EVENT_RESTORE };
+	__u32 s = thread_in(CORE_TASK_RUNNING);
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		thread_stop(s);
+		thread_enqueue(s, others[i], 0);
+		assert_int_equal(fake.task[s].returns, 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(counted); i++) {
+		thread_stop(s);
+		thread_enqueue(s, counted[i], 0);
+		assert_int_equal(fake.task[s].returns, i + 1);
+	}
+	thread_gone(s, 0);
+	assert_int_equal(thread_join(1, 901, ALL_CPUS, 1), s);
+	assert_int_equal(fake.task[s].returns, 0);
+}
+
 static void test_event_yield_is_told_as_yield_and_only_once(void **state)
 {
 	__u32 s = thread_in(CORE_TASK_RUNNING);
@@ -1147,6 +1188,8 @@ int main(void)
 		T(test_event_wakeup_says_where_it_last_ran),
 		T(test_event_sleep_is_told_once),
 		T(test_event_preemption_says_why),
+		T(test_event_thread_that_came_back_too_often_waits_for_any_cpu),
+		T(test_event_returns_are_those_the_kernel_counts),
 		T(test_event_yield_is_told_as_yield_and_only_once),
 		T(test_event_yield_is_forgotten_by_sleep),
 		T(test_event_affinity_and_priority_are_told_in_every_known_state),

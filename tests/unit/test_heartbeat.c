@@ -383,6 +383,7 @@ static void test_heartbeat_finds_a_stall_and_not_too_early(void **state)
 	assert_int_equal(fake_es(1)->state, GHOST_ENCLAVE_LOST);
 	assert_int_equal(fake_es(1)->lost_reason, GHOST_LOST_STALL);
 	assert_int_equal(fake_es(1)->lost_arg, tid);
+	assert_int_equal(fake_es(1)->lost_ns, STALL_NS + 1);
 	assert_int_equal(fake.reenqueues[1][PORT_CUSTODY], 1);
 	/* The other enclave has nothing to do with it. */
 	assert_int_equal(fake.enclave[2].state, GHOST_ENCLAVE_ONLINE);
@@ -438,6 +439,58 @@ static void test_heartbeat_takes_a_thread_of_the_next_moment_for_no_stall(void *
 	fake.task[slot].since_ns = fake.now + 1;
 	beats(1);
 	assert_int_equal(fake.enclave[1].state, GHOST_ENCLAVE_ONLINE);
+}
+
+#define SECOND 1000000000ull
+
+/* A VM that was stopped: nobody could have decided meanwhile. */
+static void test_heartbeat_does_not_count_the_time_in_which_the_machine_stood_still(void **state)
+{
+	fake.enclave[1].stall_ns = 5 * SECOND;
+	beats(1);
+	thread_in(CORE_TASK_CUSTODY);
+	fake.now += 60 * SECOND;
+	beats(3);
+	assert_int_equal(fake.enclave[1].state, GHOST_ENCLAVE_ONLINE);
+	/* Nor later on; but what comes after it counts, and from whoever came after it all. */
+	thread_in(CORE_TASK_CUSTODY);
+	for (__u64 ns = 0; ns < 5 * SECOND - HEARTBEAT_NS; ns += HEARTBEAT_NS) {
+		beats(1);
+		assert_int_equal(fake.enclave[1].state, GHOST_ENCLAVE_ONLINE);
+		fake.now += HEARTBEAT_NS;
+	}
+	fake.now += HEARTBEAT_NS;
+	beats(1);
+	assert_int_equal(fake.enclave[1].state, GHOST_ENCLAVE_LOST);
+	assert_int_equal(fake_es(1)->lost_reason, GHOST_LOST_STALL);
+}
+
+/* Late it may be by work alone: then those that wait do wait. */
+static void test_heartbeat_that_is_a_little_late_counts_all(void **state)
+{
+	fake.enclave[1].stall_ns = 5 * SECOND;
+	beats(1);
+	thread_in(CORE_TASK_CUSTODY);
+	for (__u64 ns = 0; ns <= 5 * SECOND; ns += HEARTBEAT_LATE_NS) {
+		assert_int_equal(fake.enclave[1].state, GHOST_ENCLAVE_ONLINE);
+		fake.now += HEARTBEAT_LATE_NS;
+		beats(1);
+	}
+	assert_int_equal(fake.enclave[1].state, GHOST_ENCLAVE_LOST);
+}
+
+/* However often: only the last of these times is left out. */
+static void test_heartbeat_finds_a_stall_where_it_is_always_late(void **state)
+{
+	fake.enclave[1].stall_ns = 5 * SECOND;
+	beats(1);
+	thread_in(CORE_TASK_CUSTODY);
+	for (int i = 0; i < 6; i++) {
+		assert_int_equal(fake.enclave[1].state, GHOST_ENCLAVE_ONLINE);
+		fake.now += SECOND;
+		beats(1);
+	}
+	assert_int_equal(fake.enclave[1].state, GHOST_ENCLAVE_LOST);
 }
 
 static void test_heartbeat_names_the_first_of_several_stalls(void **state)
@@ -552,7 +605,7 @@ static void test_heartbeat_without_a_slot_table_is_harmless(void **state)
 	assert_int_equal(fake.enclave[1].state, GHOST_ENCLAVE_ONLINE);
 }
 
-static void test_heartbeat_brings_names_up_to_date(void **state)
+static void test_heartbeat_brings_names_and_cgroups_up_to_date(void **state)
 {
 	static const __u32 states[] = { CORE_TASK_NEW,	   CORE_TASK_BLOCKED, CORE_TASK_CUSTODY,
 					CORE_TASK_LATCHED, CORE_TASK_RUNNING, CORE_TASK_FALLBACK };
@@ -565,6 +618,7 @@ static void test_heartbeat_brings_names_up_to_date(void **state)
 	beats(1);
 	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
 		assert_string_equal(fake.status[1][slots[i]].comm, "named");
+		assert_int_equal(fake.status[1][slots[i]].cgroup, 77);
 		assert_int_equal(fake.named[slots[i]], 1);
 	}
 	assert_int_equal(fake.named[gone], 0);
@@ -613,6 +667,9 @@ int main(void)
 		T(test_heartbeat_takes_only_waiting_threads_for_a_stall),
 		T(test_heartbeat_knows_no_stall_without_a_limit),
 		T(test_heartbeat_takes_a_thread_of_the_next_moment_for_no_stall),
+		T(test_heartbeat_does_not_count_the_time_in_which_the_machine_stood_still),
+		T(test_heartbeat_that_is_a_little_late_counts_all),
+		T(test_heartbeat_finds_a_stall_where_it_is_always_late),
 		T(test_heartbeat_names_the_first_of_several_stalls),
 		T(test_heartbeat_finds_no_stall_where_nobody_decides),
 		T(test_heartbeat_looks_once_per_beat_at_a_small_table),
@@ -620,7 +677,7 @@ int main(void)
 		T(test_heartbeat_finds_a_stall_at_the_end_of_a_large_table),
 		T(test_heartbeat_scan_goes_on_in_a_table_that_grows),
 		T(test_heartbeat_without_a_slot_table_is_harmless),
-		T(test_heartbeat_brings_names_up_to_date),
+		T(test_heartbeat_brings_names_and_cgroups_up_to_date),
 		T(test_heartbeat_changes_nothing_where_all_is_well),
 	};
 

@@ -41,6 +41,7 @@ static const struct field fields[] = {
 	N(GHOST_QUEUE_LEN_MAX),
 	N(GHOST_RING_DEFAULT),
 	N(GHOST_WAKES_MAX),
+	N(GHOST_TIMER_MIN_NS),
 	N(GHOST_TIMER_MAX_NS),
 	N(GHOST_COMM_LEN),
 
@@ -156,6 +157,10 @@ static const struct field fields[] = {
 	F(struct ghost_enclave_status, nr_no_slot),
 	F(struct ghost_enclave_status, default_queue),
 	F(struct ghost_enclave_status, ring_len),
+	F(struct ghost_enclave_status, lost_ns),
+	F(struct ghost_enclave_status, fell_ns),
+	F(struct ghost_enclave_status, online_ns),
+	F(struct ghost_enclave_status, unscheduled_ns),
 	F(struct ghost_enclave_status, pad1),
 	F(struct ghost_enclave_status, idle),
 
@@ -190,6 +195,7 @@ static const struct field fields[] = {
 	N(GHOST_RUN_ELIDE_PREEMPT),
 	N(GHOST_RUN_SEND_TASK_ON_CPU),
 	N(GHOST_RUN_DO_NOT_PREEMPT),
+	N(GHOST_RUN_SLICE_TIMER),
 	N(GHOST_COMMIT_ALLOW_TASK_ON_CPU),
 	N(GHOST_COMMIT_ELIDE_AGENT_SEQ),
 	N(GHOST_COMMIT_AGENT_SEQ_ON_FAILURE),
@@ -276,6 +282,37 @@ static const struct field fields[] = {
 	F(struct ghost_ctl, flags),
 	F(struct ghost_ctl, stall_ns),
 	F(struct ghost_ctl, cpus),
+
+	N(GHOST_HINTS_MAGIC),
+	N(GHOST_HINTS_VERSION),
+	N(GHOST_HINTS_ENTRIES_MAX),
+	N(GHOST_HINTS_PROCESSES_MAX),
+	N(GHOST_HINTS_SEALS),
+	N(GHOST_HINT_CLASS_DEFAULT),
+	N(GHOST_HINT_CLASS_LATENCY),
+	N(GHOST_HINT_CLASS_BATCH),
+	N(GHOST_HINT_CLASS_MAX),
+	N(GHOST_HINT_RUNNABLE),
+	N(GHOST_HINT_IDLE),
+	N(GHOST_HINT_EXPECTED_MAX_NS),
+	S(struct ghost_hints_header),
+	F(struct ghost_hints_header, magic),
+	F(struct ghost_hints_header, version),
+	F(struct ghost_hints_header, entry_size),
+	F(struct ghost_hints_header, size),
+	F(struct ghost_hints_header, nr_entries),
+	F(struct ghost_hints_header, pad),
+	S(struct ghost_hint_entry),
+	F(struct ghost_hint_entry, tid),
+	F(struct ghost_hint_entry, seq),
+	F(struct ghost_hint_entry, class_),
+	F(struct ghost_hint_entry, flags),
+	F(struct ghost_hint_entry, deadline_ns),
+	F(struct ghost_hint_entry, expected_ns),
+	F(struct ghost_hint_entry, pad),
+	S(struct ghost_hints_answer),
+	F(struct ghost_hints_answer, err),
+	F(struct ghost_hints_answer, version),
 };
 
 static void dump(FILE *f)
@@ -348,7 +385,7 @@ static void test_layout_has_no_unnamed_byte(void **state)
 /* The dump names every struct, enumerator and constant that the headers define. */
 static void test_layout_leaves_nothing_out(void **state)
 {
-	static const char *const names[] = { "cpu", "ctl",   "enclave", "limits",
+	static const char *const names[] = { "cpu", "ctl",   "enclave", "hints", "limits",
 					     "msg", "queue", "status",	"txn" };
 	const char *root = getenv("GHOST_TESTS_ROOT");
 

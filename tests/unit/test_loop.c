@@ -661,6 +661,15 @@ static void test_loop_refused_as_not_allowed_it_is_bound_until_its_next_message(
 	loop_event(1, GHOST_MSG_TASK_PRIORITY_CHANGED, LOOP_WAITS);
 	go_round(0);
 	assert_true(ghost_task_allowed(task[1], 0));
+	/* Refused there as well, it is not bound: or it would be picked for that CPU for ever. */
+	assert_int_equal(pick(0, 1).slot, 1);
+	loop_step(0, GHOST_TXN_NOT_ALLOWED);
+	assert_false(ghost_task_allowed(task[1], 0));
+	loop.status[1].cpu = 0;
+	assert_int_equal(pick(0, 1).slot, 1);
+	loop_step(0, GHOST_TXN_NOT_ALLOWED);
+	assert_true(ghost_task_allowed(task[1], 1));
+	loop.status[1].cpu = 1;
 	/* The next life in the slot begins free. */
 	assert_int_equal(pick(0, 1).slot, 1);
 	loop_step(0, GHOST_TXN_NOT_ALLOWED);
@@ -669,6 +678,29 @@ static void test_loop_refused_as_not_allowed_it_is_bound_until_its_next_message(
 	go_round(0);
 	loop.status[1].cpu = 1;
 	assert_true(ghost_task_allowed(task[1], 0));
+}
+
+/* Read from the record each time; a name without an end ends all the same. */
+static void test_loop_what_a_thread_is_comes_from_its_record(void **state)
+{
+	struct ghost_status *st = &loop.status[1];
+	char name[GHOST_COMM_LEN];
+
+	start_with_one();
+	for (int i = 0; i < 2; i++) {
+		st->nice = i ? -20 : 19;
+		st->weight = i ? 8668 : 1;
+		st->cgroup = i ? 1ull << 40 : 3;
+		st->runtime_ns = i ? 1ull << 50 : 4;
+		memset(st->comm, i ? 'x' : 0, sizeof(st->comm));
+		assert_int_equal(ghost_task_nice(task[1]), i ? -20 : 19);
+		assert_int_equal(ghost_task_weight(task[1]), i ? 8668 : 1);
+		assert_int_equal(ghost_task_cgroup(task[1]), i ? 1ull << 40 : 3);
+		assert_int_equal(ghost_task_runtime_ns(task[1]), i ? 1ull << 50 : 4);
+		memset(name, '?', sizeof(name));
+		ghost_task_name(task[1], name);
+		assert_string_equal(name, i ? "xxxxxxxxxxxxxxx" : "");
+	}
 }
 
 /* A message about it that another agent has handled meanwhile has said it already. */
@@ -927,12 +959,45 @@ static void test_loop_wrong_arguments_are_refused(void **state)
 	assert_int_equal(loop_es()->state, GHOST_ENCLAVE_IDLE);
 }
 
+static void test_loop_agents_that_wait_take_nothing_that_is_not_as_it_was(void **state)
+{
+	struct ghost_agents *as = NULL;
+	uint32_t cpu;
+
+	for (cpu = 0; !loop.cpu[cpu].owned; cpu++)
+		;
+	/* The enclave got other CPUs meanwhile. */
+	assert_int_equal(ghost_agents_prepare(&as, loop.enclave, &writer, NULL), 0);
+	loop.cpu[cpu].owned = 0;
+	assert_int_equal(ghost_agents_take(as, 0), -ESTALE);
+	ghost_agents_stop(as);
+	loop.cpu[cpu].owned = 1;
+	/* Somebody decides; then somebody is there who decided, and has not left yet. */
+	assert_int_equal(ghost_agents_prepare(&as, loop.enclave, &writer, NULL), 0);
+	loop_es()->state = GHOST_ENCLAVE_ONLINE;
+	assert_int_equal(ghost_agents_take(as, 0), -EBUSY);
+	assert_int_equal(ghost_agents_take(as, 1), -ETIMEDOUT);
+	loop_es()->state = GHOST_ENCLAVE_LOST;
+	loop.cpu[cpu].agent_tid = 4711;
+	assert_int_equal(ghost_agents_take(as, 1), -ETIMEDOUT);
+	/* It is destroyed while they wait. */
+	loop_es()->state = GHOST_ENCLAVE_DYING;
+	assert_int_equal(ghost_agents_take(as, 1), -ENOENT);
+	loop.cpu[cpu].agent_tid = 0;
+	loop_es()->state = GHOST_ENCLAVE_IDLE;
+	/* None of it was final but for the last: nobody decides, nobody was asked. */
+	ghost_agents_stop(as);
+	assert_int_equal(loop_es()->state, GHOST_ENCLAVE_IDLE);
+}
+
 static uint64_t param_seen[2];
+static const char *text_seen;
 
 static int init_params(struct ghost_agent *a, void *data)
 {
 	param_seen[0] = ghost_agent_param(a, 0);
 	param_seen[1] = ghost_agent_param(a, 1);
+	text_seen = ghost_agent_param_text(a, 2);
 	return -EDOM;
 }
 
@@ -941,9 +1006,13 @@ static void test_loop_parameters_are_checked_and_handed_on(void **state)
 	static const struct ghost_param params[] = {
 		{ "a", GHOST_PARAM_UINT, 5, 2, 9, "" },
 		{ "b", GHOST_PARAM_BOOL, 0, 0, 1, "" },
+		{ "c", GHOST_PARAM_TEXT, 0, 0, 0, "" },
 		{ 0 },
 	};
-	static const uint64_t cases[][2] = { { 2, 0 }, { 9, 1 }, { 1, 0 }, { 10, 0 }, { 5, 2 } };
+	const uint64_t text = (uintptr_t)"make*";
+	const uint64_t cases[][3] = {
+		{ 2, 0, text }, { 9, 1, 0 }, { 1, 0, 0 }, { 10, 0, text }, { 5, 2, text }
+	};
 	struct ghost_policy p = writer;
 	struct ghost_agents *as = NULL;
 
@@ -952,6 +1021,7 @@ static void test_loop_parameters_are_checked_and_handed_on(void **state)
 	assert_int_equal(ghost_agents_start(&as, loop.enclave, &p, NULL), -EDOM);
 	assert_int_equal(param_seen[0], 5);
 	assert_int_equal(param_seen[1], 0);
+	assert_null(text_seen);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct ghost_agents_opts opts = { .size = sizeof(opts), .params = cases[i] };
 
@@ -960,6 +1030,7 @@ static void test_loop_parameters_are_checked_and_handed_on(void **state)
 		if (i < 2) {
 			assert_int_equal(param_seen[0], cases[i][0]);
 			assert_int_equal(param_seen[1], cases[i][1]);
+			assert_ptr_equal(text_seen, (const char *)(uintptr_t)cases[i][2]);
 		}
 	}
 	assert_null(as);
@@ -1011,6 +1082,7 @@ int main(void)
 		T(test_loop_second_pick_and_pick_for_another_cpu_are_denied),
 		T(test_loop_pick_of_a_thread_that_does_not_wait_is_denied),
 		T(test_loop_refusal_comes_back_when_no_message_tells),
+		T(test_loop_what_a_thread_is_comes_from_its_record),
 		T(test_loop_refused_as_not_allowed_it_is_bound_until_its_next_message),
 		T(test_loop_refusal_after_a_handled_message_is_not_told_again),
 		T(test_loop_change_of_a_running_thread_does_not_make_it_runnable),
@@ -1026,6 +1098,7 @@ int main(void)
 		T(test_loop_stop_ends_agents_that_wait),
 		T(test_loop_stop_leaves_no_agent_in_the_class),
 		T(test_loop_wrong_arguments_are_refused),
+		T(test_loop_agents_that_wait_take_nothing_that_is_not_as_it_was),
 		T(test_loop_parameters_are_checked_and_handed_on),
 		T(test_loop_start_in_a_taken_enclave_changes_nothing),
 	};

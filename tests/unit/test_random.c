@@ -507,6 +507,9 @@ static __u32 commit_pick(__u32 cpu, struct ghost_txn txn)
 {
 	__u32 e = fake.cpu[cpu].enclave, was = fake.this_cpu, state;
 
+	/* Who writes another one has looked at what became of the last: its message may be lost. */
+	if (refused_slot[cpu])
+		view_refused(e, refused_slot[cpu], refused_seq[cpu], refused_gtid[cpu]);
 	fake.this_cpu = cpu;
 	txn.state = GHOST_TXN_READY;
 	fake.rw[e][cpu].pick = txn;

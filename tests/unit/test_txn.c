@@ -281,6 +281,39 @@ static void test_txn_the_kernel_does_not_allow_is_not_allowed(void **state)
 	assert_untouched();
 }
 
+/* Between migrate_disable() and migrate_enable() it may run where it is, and only there. */
+static void test_txn_confined_thread_is_allowed_where_it_is_only(void **state)
+{
+	fake.th[s].confined = 1;
+	thread_enqueue(s, EVENT_SLICE, CPU + 1);
+	fill(s);
+	assert_int_equal(commit(), GHOST_TXN_NOT_ALLOWED);
+	thread_enqueue(s, EVENT_SLICE, CPU);
+	fill(s);
+	assert_int_equal(commit(), GHOST_TXN_COMMITTED);
+}
+
+/* Its enqueue is a program on its own CPU that disables its migration for so long. */
+static void test_txn_thread_whose_enqueue_still_runs_is_to_be_tried_again(void **state)
+{
+	thread_enqueue(s, EVENT_SLICE, CPU + 1);
+	fake.th[s].confined = 1;
+	fill(s);
+	assert_int_equal(commit(), GHOST_TXN_AGAIN);
+	assert_untouched();
+	fake.th[s].confined = 0;
+	fill(s);
+	assert_int_equal(commit(), GHOST_TXN_COMMITTED);
+	/* Nor is what it was once. */
+	fake.th[s].confined = 1;
+	thread_enqueue(s, EVENT_SLICE, CPU + 1);
+	fake.th[s].confined = 0;
+	thread_enqueue(s, EVENT_SLICE, CPU + 1);
+	fake.th[s].confined = 1;
+	fill(s);
+	assert_int_equal(commit(), GHOST_TXN_AGAIN);
+}
+
 /* Told, but not there yet: enqueue publishes the message before the thread has arrived. */
 static void test_txn_thread_on_its_way_into_custody_is_to_be_tried_again(void **state)
 {
@@ -320,6 +353,20 @@ static void test_txn_invalid_fields_are_refused(void **state)
 	fill(GHOST_SLOT_AGENT); /* the agent of this CPU is awake */
 	assert_int_equal(commit(), GHOST_TXN_INVALID);
 	assert_untouched();
+}
+
+/* The CPU that carries it out holds its run queue, and can start no timer. */
+static void test_txn_that_wants_a_timer_is_refused_by_the_cpu_itself(void **state)
+{
+	fill(s);
+	txn->flags = GHOST_RUN_SLICE_TIMER;
+	txn->slice_ns = GHOST_TIMER_MIN_NS;
+	assert_int_equal(commit(), GHOST_TXN_INVALID);
+	fake.rw[1][CPU].pick = *txn;
+	fake.rw[1][CPU].pick.state = GHOST_TXN_READY;
+	assert_int_equal(txn_commit_pick(1, CPU), GHOST_TXN_INVALID);
+	assert_untouched();
+	assert_true(fake.slice_timer_ns[CPU] == 0);
 }
 
 static void test_txn_slot_out_of_range_is_invalid(void **state)
@@ -732,7 +779,8 @@ static void test_txn_contradicting_flags_are_invalid(void **state)
 		assert_untouched();
 	}
 	for (int bit = 0; bit < 32; bit++) {
-		if (!(1u << bit & GHOST_TXN_FLAGS) || 1u << bit == GHOST_RUN_NEED_CPU_NOT_IDLE)
+		if (!(1u << bit & GHOST_TXN_FLAGS) || 1u << bit == GHOST_RUN_NEED_CPU_NOT_IDLE ||
+		    1u << bit == GHOST_RUN_SLICE_TIMER)
 			continue;
 		setup(NULL);
 		fill(s);
@@ -1068,8 +1116,11 @@ int main(void)
 		T(test_txn_thread_that_is_committed_or_runs_is_on_cpu),
 		T(test_txn_against_affinity_is_not_allowed),
 		T(test_txn_the_kernel_does_not_allow_is_not_allowed),
+		T(test_txn_confined_thread_is_allowed_where_it_is_only),
+		T(test_txn_thread_whose_enqueue_still_runs_is_to_be_tried_again),
 		T(test_txn_thread_on_its_way_into_custody_is_to_be_tried_again),
 		T(test_txn_invalid_fields_are_refused),
+		T(test_txn_that_wants_a_timer_is_refused_by_the_cpu_itself),
 		T(test_txn_slot_out_of_range_is_invalid),
 		T(test_txn_every_combination_of_fields_ends_in_one_state),
 		T(test_txn_ping_advances_the_other_agent_and_wakes_an_idle_cpu),

@@ -12,6 +12,7 @@
 #define CPU 1  /* for which it does */
 #define OTHER 2
 #define TID(cpu) (500 + (cpu))
+#define SLICE_NS 25000
 
 static struct core_cpu *const c = &fake.cpu[CPU];
 static struct ghost_cpu *const page = &fake.page[1][CPU];
@@ -100,7 +101,7 @@ static __u32 commit_for(__u32 cpu)
 static void fill(__u32 slot, __u32 flags)
 {
 	*txn = txn_good(slot, CPU);
-	txn->slice_ns = 5000;
+	txn->slice_ns = SLICE_NS;
 	txn->flags = flags;
 	txn->agent_seq = 12345; /* nobody asks for it */
 }
@@ -294,7 +295,7 @@ static void test_remote_good_one_moves_the_thread_there(void **state)
 	assert_int_equal(fake.th[s].place, FAKE_LOCAL);
 	assert_int_equal(fake.th[s].cpu, CPU);
 	assert_int_equal(fake.th[s].how, PORT_MOVE_PREEMPT);
-	assert_int_equal(fake.th[s].slice_ns, 5000);
+	assert_int_equal(fake.th[s].slice_ns, SLICE_NS);
 	assert_int_equal(fake.task[s].state, CORE_TASK_LATCHED);
 	assert_int_equal(fake.task[s].seq, seq); /* no message, no new number */
 	assert_status(s, GHOST_STATUS_INUSE | GHOST_STATUS_ONCPU | GHOST_STATUS_LATCHED);
@@ -323,7 +324,8 @@ static void test_remote_good_one_goes_before_an_agent_that_stands_by(void **stat
 {
 	c->place = CORE_PLACE_STANDBY;
 	assert_int_equal(commit(s, 0), GHOST_TXN_COMMITTED);
-	assert_int_equal(fake.th[s].how, PORT_MOVE_BEFORE);
+	assert_int_equal(fake.th[s].how, PORT_MOVE_PREEMPT);
+	assert_true(fake.th[s].stays);
 }
 
 static void test_remote_infinite_slice_is_handed_on(void **state)
@@ -531,6 +533,67 @@ static void test_remote_displaced_before_it_ran_does_not_make_the_cpu_taken(void
 	assert_int_equal(commit(s, 0), GHOST_TXN_COMMITTED);
 }
 
+/* --- back and back again ------------------------------------------------------------------- */
+
+/* The two take CPU from each other until one has come back as often as it may. Returns that one. */
+static __u32 two_that_never_run(__u32 a, __u32 b)
+{
+	__u32 there = a, next = b;
+
+	assert_int_equal(commit(there, 0), GHOST_TXN_COMMITTED);
+	while (fake.task[there].returns < CORE_RETURNS_STAY) {
+		assert_false(fake.th[there].stays);
+		assert_int_equal(commit(next, 0), GHOST_TXN_COMMITTED);
+		thread_stop(there);
+		assert_int_equal(thread_enqueue(there, EVENT_LATCH, CPU), EVENT_CUSTODY);
+		drop_msgs();
+		there = there == a ? b : a;
+		next = next == a ? b : a;
+	}
+	assert_int_equal(fake.task[there].state, CORE_TASK_LATCHED);
+	return there;
+}
+
+/* Linux 7.3 throws the scheduler out for the 257th return; see CORE_RETURNS_STAY. */
+static void test_remote_thread_that_came_back_too_often_stays_until_it_runs(void **state)
+{
+	__u32 t = thread_in(CORE_TASK_CUSTODY), there = two_that_never_run(s, t);
+	__u32 other = there == s ? t : s;
+
+	/* Others may go before it, but the kernel leaves it on the queue of its CPU. */
+	assert_true(fake.th[there].stays);
+	assert_int_equal(commit(other, 0), GHOST_TXN_COMMITTED);
+	assert_int_equal(c->displaced, there);
+	assert_int_equal(fake.task[there].state, CORE_TASK_LATCHED);
+	/* When it runs it makes room at once, and begins to count anew. */
+	fake.preempts[CPU] = 0;
+	thread_run(there, CPU);
+	assert_int_equal(fake.preempts[CPU], 1);
+	assert_int_equal(fake.task[there].returns, 0);
+}
+
+static void test_remote_thread_that_stays_can_be_told_to_leave(void **state)
+{
+	__u32 there = two_that_never_run(s, thread_in(CORE_TASK_CUSTODY));
+
+	assert_int_equal(commit(GHOST_SLOT_IDLE, 0), GHOST_TXN_YIELDED);
+	assert_int_equal(c->displaced, there);
+	fake.preempts[CPU] = 0;
+	thread_run(there, CPU);
+	assert_int_equal(fake.preempts[CPU], 1);
+}
+
+/* Others of the enclave and other CPUs are no concern of one that stays. */
+static void test_remote_thread_that_stays_is_in_the_way_of_its_cpu_only(void **state)
+{
+	__u32 t = thread_in(CORE_TASK_CUSTODY), there = two_that_never_run(s, t);
+	__u32 other = there == s ? t : s;
+
+	fake.rw[1][OTHER].txn = txn_good(other, OTHER);
+	assert_int_equal(commit_for(OTHER), GHOST_TXN_COMMITTED);
+	assert_int_equal(fake.th[other].stays, fake.task[other].returns >= CORE_RETURNS_STAY);
+}
+
 /* --- refused -------------------------------------------------------------------------------- */
 
 static void test_remote_stale_task_number_is_refused(void **state)
@@ -663,6 +726,9 @@ static void test_remote_each_contradiction_of_flags_is_invalid(void **state)
 		{ GHOST_SLOT_AGENT, GHOST_RUN_ELIDE_PREEMPT },
 		{ GHOST_SLOT_AGENT, GHOST_RUN_SEND_TASK_ON_CPU },
 		{ GHOST_SLOT_AGENT, GHOST_RUN_DO_NOT_PREEMPT },
+		{ GHOST_SLOT_NONE, GHOST_RUN_SLICE_TIMER },
+		{ GHOST_SLOT_IDLE, GHOST_RUN_SLICE_TIMER },
+		{ GHOST_SLOT_AGENT, GHOST_RUN_SLICE_TIMER },
 		{ 1, GHOST_COMMIT_ELIDE_AGENT_SEQ | GHOST_COMMIT_AGENT_SEQ_ON_FAILURE },
 		{ GHOST_SLOT_NONE,
 		  GHOST_COMMIT_ELIDE_AGENT_SEQ | GHOST_COMMIT_AGENT_SEQ_ON_FAILURE },
@@ -699,7 +765,7 @@ static void test_remote_each_flag_is_accepted_where_it_means_something(void **st
 			assert_int_equal(commit(GHOST_SLOT_IDLE, flag), GHOST_TXN_YIELDED);
 		else
 			assert_int_equal(commit(s, flag), GHOST_TXN_COMMITTED);
-		if (flag != GHOST_RUN_NEED_CPU_NOT_IDLE)
+		if (flag != GHOST_RUN_NEED_CPU_NOT_IDLE && flag != GHOST_RUN_SLICE_TIMER)
 			assert_int_equal(commit(GHOST_SLOT_NONE, flag), GHOST_TXN_YIELDED);
 		if (flag > 0xffff)
 			assert_int_equal(commit(GHOST_SLOT_AGENT, flag), GHOST_TXN_COMMITTED);
@@ -1026,11 +1092,193 @@ static void test_remote_fields_changed_during_the_commit_are_not_read_again(void
 		fake.hook[points[i]] = scribble;
 		assert_int_equal(commit_all(1 << CPU), 1);
 		assert_int_equal(txn->state, GHOST_TXN_COMMITTED);
-		assert_int_equal(fake.th[s].slice_ns, 5000);
+		assert_int_equal(fake.th[s].slice_ns, SLICE_NS);
 		assert_int_equal(fake.task[s].run, GHOST_RUN_SEND_TASK_ON_CPU);
 		assert_int_equal(page->agent_seq, 41);
 		assert_int_equal(fake.page[1][2].agent_seq, 0);
 	}
+}
+
+/* --- slices that a timer ends ----------------------------------------------------------------------- */
+
+static __u32 timed(__u32 slot)
+{
+	return commit(slot, GHOST_RUN_SLICE_TIMER);
+}
+
+/* Somebody who waits, other than @s. */
+static __u32 one_waits(void)
+{
+	return thread_in(CORE_TASK_CUSTODY);
+}
+
+static void test_remote_timer_is_started_for_the_slice_and_the_kernel_has_none(void **state)
+{
+	assert_int_equal(timed(s), GHOST_TXN_COMMITTED);
+	assert_true(fake.slice_timer_ns[CPU] == SLICE_NS);
+	assert_true(fake.th[s].slice_ns == GHOST_SLICE_INF);
+}
+
+static void test_remote_without_the_flag_no_timer_is_started(void **state)
+{
+	assert_int_equal(commit(s, GHOST_TXN_FLAGS & 0xffff & ~GHOST_RUN_SLICE_TIMER &
+					   ~GHOST_RUN_NEED_CPU_NOT_IDLE),
+			 GHOST_TXN_COMMITTED);
+	assert_true(fake.slice_timer_ns[CPU] == 0);
+	assert_true(fake.th[s].slice_ns == SLICE_NS);
+}
+
+static void test_remote_slice_ends_at_a_tick_where_no_timer_can_be_had(void **state)
+{
+	fake.slice_timer_err = -E_NOSPC;
+	assert_int_equal(timed(s), GHOST_TXN_COMMITTED);
+	assert_true(fake.th[s].slice_ns == SLICE_NS);
+}
+
+static void test_remote_timer_has_a_least_and_a_most(void **state)
+{
+	static const __u64 slices[] = { 1, GHOST_TIMER_MIN_NS - 1, GHOST_TIMER_MAX_NS + 1,
+					GHOST_SLICE_INF };
+
+	for (size_t i = 0; i < ARRAY_LEN(slices); i++) {
+		fill(s, GHOST_RUN_SLICE_TIMER);
+		txn->slice_ns = slices[i];
+		assert_int_equal(commit_for(CPU), GHOST_TXN_INVALID);
+		assert_untouched();
+	}
+	assert_true(fake.slice_timer_ns[CPU] == 0);
+}
+
+static void test_remote_timer_takes_the_cpu_for_whoever_waits(void **state)
+{
+	__u32 w = one_waits();
+
+	assert_int_equal(timed(s), GHOST_TXN_COMMITTED);
+	thread_run(s, CPU);
+	drop_msgs();
+	fake.preempts[CPU] = 0;
+	/* Too early: what is left of it, but no timer of less than the kernel can do. */
+	fake.now += 5000;
+	assert_true(txn_slice_over(CPU) == 20000);
+	fake.now += 19999;
+	assert_true(txn_slice_over(CPU) == GHOST_TIMER_MIN_NS);
+	assert_int_equal(fake.preempts[CPU], 0);
+	fake.now += 1;
+	assert_true(txn_slice_over(CPU) == 0);
+	assert_int_equal(fake.preempts[CPU], 1);
+	put_back(s, CPU);
+	assert_int_equal(expect_of(GHOST_MSG_TASK_PREEMPT, s).reason, GHOST_PREEMPT_SLICE);
+	assert_int_equal(fake.task[w].state, CORE_TASK_CUSTODY);
+	/* Once. */
+	assert_true(txn_slice_over(CPU) == 0);
+	assert_int_equal(fake.preempts[CPU], 1);
+}
+
+static void test_remote_timer_leaves_the_thread_alone_when_nobody_waits(void **state)
+{
+	assert_int_equal(timed(s), GHOST_TXN_COMMITTED);
+	thread_run(s, CPU);
+	fake.preempts[CPU] = 0;
+	fake.now += SLICE_NS;
+	/* Nor does it come again: what is later is up to the agent. */
+	assert_true(txn_slice_over(CPU) == 0);
+	assert_int_equal(fake.preempts[CPU], 0);
+}
+
+static void test_remote_timer_counts_from_when_the_thread_is_there(void **state)
+{
+	one_waits();
+	assert_int_equal(timed(s), GHOST_TXN_COMMITTED);
+	fake.now += 7 * SLICE_NS;
+	fake.preempts[CPU] = 0;
+	assert_true(txn_slice_over(CPU) == SLICE_NS);
+	thread_run(s, CPU);
+	fake.preempts[CPU] = 0;
+	fake.now += SLICE_NS - 1;
+	assert_true(txn_slice_over(CPU) > 0);
+	assert_int_equal(fake.preempts[CPU], 0);
+	fake.now += 1;
+	assert_true(txn_slice_over(CPU) == 0);
+	assert_int_equal(fake.preempts[CPU], 1);
+}
+
+static __u64 over_at_move;
+
+static void expires(void)
+{
+	over_at_move = txn_slice_over(CPU);
+}
+
+/* It may expire while the commit is under way. */
+static void test_remote_timer_that_comes_before_the_thread_is_moved_comes_again(void **state)
+{
+	one_waits();
+	fake.hook[FAKE_AT_MOVE] = expires;
+	assert_int_equal(timed(s), GHOST_TXN_COMMITTED);
+	assert_true(over_at_move == SLICE_NS);
+	thread_run(s, CPU);
+	fake.now += SLICE_NS;
+	fake.preempts[CPU] = 0;
+	assert_true(txn_slice_over(CPU) == 0);
+	assert_int_equal(fake.preempts[CPU], 1);
+}
+
+static void test_remote_timer_knows_when_its_thread_has_left(void **state)
+{
+	for (int i = 0; i < 5; i++) {
+		setup(NULL);
+		one_waits();
+		assert_int_equal(timed(s), GHOST_TXN_COMMITTED);
+		thread_run(s, CPU);
+		fake.now += SLICE_NS;
+		if (i == 0)
+			thread_block(s);
+		else if (i == 1)
+			thread_gone(s, 1);
+		else if (i == 2)
+			put_back(s, CPU);
+		else if (i == 3)
+			fake.enclave[1].state = GHOST_ENCLAVE_LOST;
+		else
+			c->enclave = 2;
+		fake.preempts[CPU] = 0;
+		assert_true(txn_slice_over(CPU) == 0);
+		assert_int_equal(fake.preempts[CPU], 0);
+	}
+}
+
+/* The same thread, on the same CPU, by a later commit that did not ask for it; and elsewhere. */
+static void test_remote_timer_is_about_one_commit(void **state)
+{
+	one_waits();
+	for (int there = 0; there < 2; there++) {
+		assert_int_equal(timed(s), GHOST_TXN_COMMITTED);
+		thread_run(s, CPU);
+		fake.now += SLICE_NS;
+		put_back(s, CPU);
+		if (there) {
+			fake.rw[1][OTHER].txn = txn_good(s, OTHER);
+			assert_int_equal(commit_for(OTHER), GHOST_TXN_COMMITTED);
+			thread_run(s, OTHER);
+		} else {
+			assert_int_equal(commit(s, 0), GHOST_TXN_COMMITTED);
+			thread_run(s, CPU);
+		}
+		fake.now += SLICE_NS;
+		memset(fake.preempts, 0, sizeof(fake.preempts));
+		assert_true(txn_slice_over(CPU) == 0);
+		assert_int_equal(fake.preempts[CPU], 0);
+		assert_int_equal(fake.preempts[OTHER], 0);
+		put_back(s, there ? OTHER : CPU);
+	}
+}
+
+static void test_remote_timer_that_never_was_does_nothing(void **state)
+{
+	one_waits();
+	assert_true(txn_slice_over(CPU) == 0);
+	assert_true(txn_slice_over(FAKE_CPUS) == 0);
+	assert_int_equal(fake.preempts[CPU], 0);
 }
 
 /* --- threads that end before they run ------------------------------------------------------------ */
@@ -1090,6 +1338,9 @@ int main(void)
 		T(test_remote_commit_uses_up_the_heartbeats_kick),
 		T(test_remote_second_commit_does_not_make_the_first_displacement_a_slice),
 		T(test_remote_displaced_before_it_ran_does_not_make_the_cpu_taken),
+		T(test_remote_thread_that_came_back_too_often_stays_until_it_runs),
+		T(test_remote_thread_that_stays_can_be_told_to_leave),
+		T(test_remote_thread_that_stays_is_in_the_way_of_its_cpu_only),
 		T(test_remote_stale_task_number_is_refused),
 		T(test_remote_thread_that_is_not_the_enclaves_is_not_found),
 		T(test_remote_thread_that_does_not_wait_is_not_runnable),
@@ -1113,6 +1364,17 @@ int main(void)
 		T(test_remote_thread_that_ran_before_the_commit_knew_is_where_it_says),
 		T(test_remote_of_two_for_one_thread_one_wins),
 		T(test_remote_fields_changed_during_the_commit_are_not_read_again),
+		T(test_remote_timer_is_started_for_the_slice_and_the_kernel_has_none),
+		T(test_remote_without_the_flag_no_timer_is_started),
+		T(test_remote_slice_ends_at_a_tick_where_no_timer_can_be_had),
+		T(test_remote_timer_has_a_least_and_a_most),
+		T(test_remote_timer_takes_the_cpu_for_whoever_waits),
+		T(test_remote_timer_leaves_the_thread_alone_when_nobody_waits),
+		T(test_remote_timer_counts_from_when_the_thread_is_there),
+		T(test_remote_timer_that_comes_before_the_thread_is_moved_comes_again),
+		T(test_remote_timer_knows_when_its_thread_has_left),
+		T(test_remote_timer_is_about_one_commit),
+		T(test_remote_timer_that_never_was_does_nothing),
 		T(test_remote_thread_that_leaves_before_it_ran_leaves_the_cpu),
 		T(test_remote_thread_that_is_moved_away_before_it_ran_leaves_the_cpu),
 	};

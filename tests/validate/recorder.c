@@ -22,7 +22,7 @@ static struct line {
 	uint32_t cpu;
 	uint32_t tid;
 	uint32_t cause;
-	uint32_t runtime_us;
+	uint64_t runtime_ns;
 } lines[LINES_MAX];
 static uint32_t nr_lines;
 
@@ -35,7 +35,7 @@ static void runnable(struct ghost_agent *a, struct ghost_task *t, enum ghost_cau
 
 	if (i < LINES_MAX)
 		lines[i] = (struct line){ ghost_agent_cpu(a), ghost_task_tid(t), cause,
-					  ghost_task_runtime_ns(t) / 1000 };
+					  ghost_task_runtime_ns(t) };
 	inner->task_runnable(a, t, cause);
 }
 
@@ -60,6 +60,6 @@ void recorder_print(const struct scenario *s, const uint32_t *tids,
 	for (uint32_t i = 0; i < nr_lines && i < LINES_MAX; i++)
 		for (uint32_t k = 0; k < s->threads; k++)
 			if (tids[k] == lines[i].tid)
-				printf("waits %u %u %s %u\n", lines[i].cpu, k,
-				       causes[lines[i].cause], lines[i].runtime_us);
+				printf("waits %u %u %s %" PRIu64 "\n", lines[i].cpu, k,
+				       causes[lines[i].cause], lines[i].runtime_ns);
 }

@@ -175,6 +175,65 @@ static void test_a_second_set_of_agents_is_refused_and_harms_nobody(void **state
 	ghost_agents_stop(agents);
 }
 
+/* --- agents that take over from others ------------------------------------------- */
+
+static struct ghost_agents *agents_prepared(const char *policy)
+{
+	struct ghost_agents *agents = NULL;
+
+	assert_int_equal(ghost_agents_prepare(&agents, enclave, policies_find(policy), NULL), 0);
+	return agents;
+}
+
+static void test_agents_that_wait_disturb_nobody_and_may_be_given_up(void **state)
+{
+	struct ghost_agents *agents = agents_up(), *next = agents_prepared("fifo_percpu");
+
+	assert_agents_decide();
+	assert_int_equal(ghost_agents_take(next, 0), -EBUSY);
+	assert_int_equal(ghost_agents_take(next, 30), -ETIMEDOUT);
+	assert_agents_decide();
+	ghost_agents_stop(next);
+	assert_agents_decide();
+	ghost_agents_stop(agents);
+	/* With nobody to wait for either. */
+	ghost_agents_stop(agents_prepared("fifo_central"));
+	assert_fallback_runs(GHOST_ENCLAVE_IDLE);
+}
+
+static void *stop_later(void *agents)
+{
+	sleep_ms(50);
+	ghost_agents_stop(agents);
+	return NULL;
+}
+
+static void test_agents_take_over_from_others_when_these_end(void **state)
+{
+	static const char *const policies[] = { "fifo_percpu", "fifo_central", "fifo_percpu",
+						"shinjuku", "fifo_percpu" };
+	const struct ghost_enclave_status *st = ghost_enclave_status(enclave);
+	struct ghost_agents *agents = agents_up();
+	pthread_t thread;
+
+	for (size_t i = 0; i < sizeof(policies) / sizeof(policies[0]); i++) {
+		struct ghost_agents *next = agents_prepared(policies[i]);
+
+		assert_agents_decide();
+		assert_int_equal(pthread_create(&thread, NULL, stop_later, agents), 0);
+		assert_int_equal(ghost_agents_take(next, 30000), 0);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+		agents = next;
+		assert_agents_decide();
+		assert_int_equal(st->lost_reason, GHOST_LOST_NONE);
+		assert_true(st->online_ns > st->fell_ns && st->fell_ns);
+		printf("# to %s: nobody decided for %llu us, the longest wait was %llu us\n",
+		       policies[i], (unsigned long long)(st->online_ns - st->fell_ns) / 1000,
+		       (unsigned long long)st->unscheduled_ns / 1000);
+	}
+	ghost_agents_stop(agents);
+}
+
 static void test_cpus_of_an_enclave_are_no_others(void **state)
 {
 	struct ghost_cpuset cpus;
@@ -394,12 +453,64 @@ static void test_a_stranger_alone_on_its_cpu_goes_on_after_its_slice(void **stat
 	assert_in_range((uintptr_t)took_ms, 1, 5000);
 }
 
+#define NR_MANY 1000
+
+/* The last: the enclave is another one afterwards. */
+static void test_an_enclave_with_a_thousand_threads_is_destroyed_while_agents_decide(void **state)
+{
+	static pthread_t thread[NR_MANY];
+	static _Atomic pid_t tid[NR_MANY];
+	struct ghost_agents *agents = agents_up();
+	const struct sched_param param = { 0 };
+	struct ghost_cpuset cpus;
+	struct ghost_enclave_opts opts = { .size = sizeof(opts), .cpus = &cpus };
+	uint64_t began, took, plain;
+	pthread_attr_t attr;
+
+	atomic_store(&alarm_rings, 0);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 64 * 1024);
+	for (int i = 0; i < NR_MANY; i++) {
+		assert_int_equal(
+			pthread_create(&thread[i], &attr, sleep_till_alarm, (void *)&tid[i]), 0);
+		while (!atomic_load(&tid[i]))
+			sleep_ms(1);
+	}
+	/* What as many changes of class cost without us. */
+	began = now_ns(CLOCK_MONOTONIC);
+	for (int i = 0; i < NR_MANY; i++)
+		assert_int_equal(sched_setscheduler(atomic_load(&tid[i]), SCHED_BATCH, &param), 0);
+	plain = now_ns(CLOCK_MONOTONIC) - began;
+	for (int i = 0; i < NR_MANY; i++)
+		assert_int_equal(ghost_enclave_join(enclave, atomic_load(&tid[i])), 0);
+	began = now_ns(CLOCK_MONOTONIC);
+	assert_int_equal(ghost_enclave_destroy(enclave), 0);
+	took = now_ns(CLOCK_MONOTONIC) - began;
+	printf("# destroyed in %llu us; %d changes of class alone take %llu us\n",
+	       (unsigned long long)took / 1000, NR_MANY, (unsigned long long)plain / 1000);
+	for (int i = 0; i < NR_MANY; i++)
+		assert_int_equal(sched_getscheduler(atomic_load(&tid[i])), SCHED_OTHER);
+	assert_int_equal(ghost_agents_wait(agents, 10000), 0);
+	ghost_agents_stop(agents);
+	ghost_enclave_close(enclave);
+	assert_all_advance();
+	atomic_store(&alarm_rings, 1);
+	syscall(SYS_futex, &alarm_rings, FUTEX_WAKE_PRIVATE, NR_MANY, NULL, NULL, 0);
+	for (int i = 0; i < NR_MANY; i++)
+		pthread_join(thread[i], NULL);
+	/* Its CPUs are free again. */
+	assert_int_equal(ghost_cpuset_online(&cpus), 0);
+	assert_int_equal(ghost_enclave_create(&enclave, backend, &opts), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_members_run_before_there_are_agents),
 		cmocka_unit_test(test_agents_that_stop_leave_an_idle_enclave_and_running_threads),
 		cmocka_unit_test(test_a_second_set_of_agents_is_refused_and_harms_nobody),
+		cmocka_unit_test(test_agents_that_wait_disturb_nobody_and_may_be_given_up),
+		cmocka_unit_test(test_agents_take_over_from_others_when_these_end),
 		cmocka_unit_test(test_cpus_of_an_enclave_are_no_others),
 		cmocka_unit_test(test_an_agent_may_not_write_status_words_or_kernel_counters),
 		cmocka_unit_test(
@@ -409,6 +520,8 @@ int main(void)
 		cmocka_unit_test(test_garbage_in_shared_memory_stops_no_thread),
 		cmocka_unit_test(test_agents_start_well_in_memory_that_was_garbage),
 		cmocka_unit_test(test_a_stranger_alone_on_its_cpu_goes_on_after_its_slice),
+		cmocka_unit_test(
+			test_an_enclave_with_a_thousand_threads_is_destroyed_while_agents_decide),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

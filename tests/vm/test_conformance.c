@@ -169,6 +169,8 @@ static void case_a_thread_that_cannot_become_an_agent_stays_what_it_was(struct w
 		if (i == 2) {
 			ctl_agent(w, GHOST_CTL_AGENT_OFFLINE, id_of(w), 0);
 			agent_leave(w, w->agent_on[CPU_A]);
+			/* A thread can be joined before its end has reached the scheduler. */
+			until(w, page(w, CPU_A)->agent_tid == 0);
 		}
 		ctl.cpu = cpus[i];
 		ctl.flags = flags[i];

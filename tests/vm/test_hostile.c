@@ -236,6 +236,9 @@ static uint32_t flags_should_be(const struct ghost_txn *t)
 		return GHOST_TXN_INVALID;
 	if (t->slot == GHOST_SLOT_AGENT && t->flags & 0xffff)
 		return GHOST_TXN_INVALID;
+	if ((t->flags & GHOST_RUN_SLICE_TIMER) &&
+	    (nobody || t->slice_ns < GHOST_TIMER_MIN_NS || t->slice_ns > GHOST_TIMER_MAX_NS))
+		return GHOST_TXN_INVALID;
 	if (t->flags & GHOST_COMMIT_ELIDE_AGENT_SEQ && t->flags & GHOST_COMMIT_AGENT_SEQ_ON_FAILURE)
 		return GHOST_TXN_INVALID;
 	if (t->slot == GHOST_SLOT_AGENT)
@@ -308,18 +311,22 @@ static struct ghost_txn any_txn(void)
 		GHOST_RUN_SEND_TASK_ON_CPU,
 		GHOST_COMMIT_ELIDE_AGENT_SEQ,
 		GHOST_RUN_RTLA_ON_BLOCKED | GHOST_RUN_RTLA_ON_IDLE,
+		GHOST_RUN_SLICE_TIMER,
 	};
 	struct ghost_txn t = {
 		.slot = any_slot(),
 		.agent_seq = any_u32(),
 		.ping_cpu = any_u32(),
 		.slice_ns = rnd(8) ? GHOST_SLICE_INF : any_u32(),
-		.flags = rnd(4) ? flags[rnd(6)] : any_u32() & (rnd(2) ? ~0u : GHOST_TXN_FLAGS),
+		.flags = rnd(4) ? flags[rnd(ARRAY_LEN(flags))] :
+				  any_u32() & (rnd(2) ? ~0u : GHOST_TXN_FLAGS),
 		.commit_ns = any_u32(),
 		.cpu_seq = any_u32(),
 		.owner = any_u32(),
 	};
 
+	if ((t.flags & GHOST_RUN_SLICE_TIMER) && rnd(4))
+		t.slice_ns = GHOST_TIMER_MIN_NS + any_u32();
 	t.task_seq = any_u32();
 	if (t.slot && t.slot < mem->capacity && rnd(4))
 		t.task_seq = ghost_status_seq(word_of(t.slot)) + (rnd(4) ? 0 : 1 - 2 * rnd(2));

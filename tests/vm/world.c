@@ -42,7 +42,7 @@ static void set_affinity(pid_t tid, const struct ghost_cpuset *cpus)
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
-	for (int cpu = 0; cpu < NR_CPUS; cpu++)
+	for (uint32_t cpu = 0; cpu < world.nr_cpus; cpu++)
 		if (ghost_cpuset_has(cpus, cpu))
 			CPU_SET(cpu, &set);
 	sched_setaffinity(tid, sizeof(set), &set);
@@ -83,6 +83,9 @@ __attribute__((noreturn)) static void puppet_main(struct puppet *p)
 		case PUPPET_NICE:
 			setpriority(PRIO_PROCESS, 0, p->nice);
 			break;
+		case PUPPET_NAME:
+			prctl(PR_SET_NAME, "renamed");
+			break;
 		case PUPPET_LEAVE:
 			sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){ 0 });
 			break;
@@ -113,9 +116,10 @@ static int world_start(struct world *w, struct puppet *p)
 		p->tid = pid;
 		return 0;
 	}
-	for (int cpu = 0; cpu < NR_CPUS; cpu++)
+	for (uint32_t cpu = 0; cpu < world.nr_cpus; cpu++)
 		ghost_cpuset_add(&all, cpu);
 	set_affinity(0, &all);
+	prctl(PR_SET_NAME, "puppet");
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGCHLD, SIG_IGN);
 	puppet_main(p);
@@ -373,15 +377,18 @@ int contract_main(const char *name, const struct contract_case *const *suites, i
 	struct CMUnitTest tests[200] = { 0 };
 	size_t nr = 0;
 
+	world.nr_cpus = NR_CPUS;
 	for (; *suites; suites++)
 		for (const struct contract_case *c = *suites; c->name; c++) {
 			assert_true(nr < ARRAY_LEN(tests));
+			if (c->nr_cpus > world.nr_cpus)
+				world.nr_cpus = c->nr_cpus;
 			tests[nr++] = (struct CMUnitTest){ .name = c->name,
 							   .test_func = test_case,
 							   .initial_state = (void *)c };
 		}
-	if (sysconf(_SC_NPROCESSORS_ONLN) < NR_CPUS) {
-		printf("# this needs %d CPUs\n", NR_CPUS);
+	if (sysconf(_SC_NPROCESSORS_ONLN) < world.nr_cpus) {
+		printf("# this needs %u CPUs\n", world.nr_cpus);
 		return 77;
 	}
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The threads of a cgroup (version 2) as members of an enclave.
+ * In: a folder of cgroupfs. Out: threads that joined. Implements its part of enclave.h.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "libghost/enclave.h"
+
+#define CGROUP_ROOT "/sys/fs/cgroup"
+
+struct walk {
+	struct ghost_enclave *enclave;
+	bool (*skip)(uint32_t tid, void *arg);
+	void *arg;
+	uint32_t *members; /* sorted */
+	size_t nr_members;
+	char path[PATH_MAX]; /* of the folder that is looked at */
+	size_t root_len;     /* of what precedes the name that threads know it by */
+	size_t top_len;	     /* of the folder asked for */
+	int joined;
+	int err;
+};
+
+static int by_number(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static int list_members(struct walk *w)
+{
+	const struct ghost_memory *mem = ghost_enclave_memory(w->enclave);
+	uint32_t nr = ghost_enclave_status(w->enclave)->nr_slots;
+
+	w->members = calloc(nr + 1, sizeof(*w->members));
+	if (!w->members)
+		return -ENOMEM;
+	for (uint32_t slot = 1; slot < nr && slot < mem->capacity; slot++) {
+		const struct ghost_status *st = &mem->status[slot];
+
+		if (ghost_status_flags(st->word) & GHOST_STATUS_INUSE)
+			w->members[w->nr_members++] = st->tid;
+	}
+	qsort(w->members, w->nr_members, sizeof(*w->members), by_number);
+	return 0;
+}
+
+/* Is @tid below the cgroup still? Its number may belong to another thread by now. */
+static bool is_below(const struct walk *w, uint32_t tid)
+{
+	size_t len = w->top_len - w->root_len;
+	char path[64], line[PATH_MAX + 8];
+	bool below = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/cgroup", tid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = 0;
+		if (strncmp(line, "0::", 3))
+			continue;
+		below = !strncmp(line + 3, w->path + w->root_len, len) &&
+			(!len || !line[3 + len] || line[3 + len] == '/');
+	}
+	if (f)
+		fclose(f);
+	return below;
+}
+
+static void look_at_thread(struct walk *w, uint32_t tid)
+{
+	struct ghost_backend *b = ghost_enclave_backend(w->enclave);
+	int policy, err;
+
+	if (!tid || bsearch(&tid, w->members, w->nr_members, sizeof(tid), by_number) ||
+	    (w->skip && w->skip(tid, w->arg)))
+		return;
+	/* Who is of a higher class than the fair one is so on purpose. */
+	policy = sched_getscheduler(tid) & ~SCHED_RESET_ON_FORK;
+	if (policy == SCHED_FIFO || policy == SCHED_RR || policy == 6 /* SCHED_DEADLINE */)
+		return;
+	err = ghost_enclave_join(w->enclave, tid);
+	/* It ended, or is an agent. */
+	if (err == -ESRCH || err == -EPERM)
+		return;
+	if (err)
+		w->err = err;
+	else if (is_below(w, tid))
+		w->joined++;
+	else
+		b->task_leave(b, tid);
+}
+
+static void look_at_folder(struct walk *w)
+{
+	size_t len = strlen(w->path);
+	struct dirent *d;
+	unsigned int tid;
+	DIR *dir;
+	FILE *f;
+
+	if (len + sizeof("/cgroup.threads") > sizeof(w->path))
+		return;
+	strcpy(w->path + len, "/cgroup.threads");
+	f = fopen(w->path, "re");
+	w->path[len] = 0;
+	while (f && !w->err && fscanf(f, "%u", &tid) == 1)
+		look_at_thread(w, tid);
+	if (f)
+		fclose(f);
+	dir = opendir(w->path);
+	while (dir && !w->err && (d = readdir(dir))) {
+		if (d->d_type != DT_DIR || d->d_name[0] == '.' ||
+		    len + 1 + strlen(d->d_name) >= sizeof(w->path))
+			continue;
+		w->path[len] = '/';
+		strcpy(w->path + len + 1, d->d_name);
+		look_at_folder(w);
+		w->path[len] = 0;
+	}
+	if (dir)
+		closedir(dir);
+}
+
+int ghost_enclave_join_cgroup(struct ghost_enclave *e, const char *cgroup,
+			      bool (*skip)(uint32_t tid, void *arg), void *arg)
+{
+	struct walk w = { .enclave = e, .skip = skip, .arg = arg };
+	char named[PATH_MAX];
+	struct statfs fs;
+	struct stat st;
+	int all = 0;
+
+	if (snprintf(named, sizeof(named), "%s%s", cgroup[0] == '/' ? "" : CGROUP_ROOT "/",
+		     cgroup) >= (int)sizeof(named))
+		return -ENAMETOOLONG;
+	if (!realpath(named, w.path) || stat(w.path, &st) || statfs(w.path, &fs))
+		return -errno;
+	if (!S_ISDIR(st.st_mode))
+		return -ENOTDIR;
+	if (fs.f_type != CGROUP2_SUPER_MAGIC)
+		return -EXDEV;
+	w.root_len = strncmp(w.path, CGROUP_ROOT, strlen(CGROUP_ROOT)) ? 0 : strlen(CGROUP_ROOT);
+	w.top_len = strlen(w.path);
+	/* Until a round finds nobody new: threads may be born while we read. */
+	for (int round = 0; round < 100; round++) {
+		w.joined = 0;
+		w.nr_members = 0;
+		w.err = list_members(&w);
+		if (!w.err)
+			look_at_folder(&w);
+		free(w.members);
+		all += w.joined;
+		if (w.err || !w.joined)
+			break;
+	}
+	return w.err ?: all;
+}

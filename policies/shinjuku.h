@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * One FIFO for all CPUs, kept by an agent that spins; or two, of which the
+ * threads of the second have the CPUs that those of the first leave. A thread
+ * that has had a slice makes room for one that waits, and goes to the end.
+ * In: events of threads, their class, the time. Out: the next thread for each
+ * CPU. The callbacks of shinjuku.c and shinjuku_shenango.c.
+ *
+ * Slices are microseconds long, and those of the kernel end at ticks: it is the
+ * agent that ends them, by picking another thread for the CPU. Only if one waits:
+ * the others need not even notice that their slice is over. Or timers do, one for
+ * each turn, and the agent is left with those that have had theirs while nobody
+ * waited.
+ */
+#ifndef GHOST_POLICIES_SHINJUKU_H
+#define GHOST_POLICIES_SHINJUKU_H
+
+#include "libghost/policy.h"
+#include "policies/runq.h"
+
+/* The better first. */
+enum shinjuku_class {
+	SHINJUKU_LATENCY,
+	SHINJUKU_BATCH,
+	SHINJUKU_NR_CLASSES
+};
+
+/* Of the policy that includes this: asked each time a thread comes to wait. */
+static enum shinjuku_class class_of(const struct ghost_agent *a, const struct ghost_task *t);
+
+/* The first parameters of each. */
+#define SHINJUKU_SLICE                                         \
+	"slice", GHOST_PARAM_NS, 30000, 1000, GHOST_SLICE_INF, \
+		"a thread that has run for so long makes room for one that waits; inf: none does"
+#define SHINJUKU_TIMER                      \
+	"timer", GHOST_PARAM_BOOL, 0, 0, 1, \
+		"a timer of the kernel tells when that is, instead of the agent's clock"
+
+/* Batch is in no hurry: its slices are so many times longer, and cost fewer switches. */
+#define SHINJUKU_BATCH_SLICES 32
+
+struct shinjuku {
+	struct runq waits[SHINJUKU_NR_CLASSES];
+	struct runq runs[SHINJUKU_NR_CLASSES]; /* who was put on a CPU first is first */
+};
+
+struct shinjuku_task {
+	struct runq_entry entry; /* first: the run queues know it by this */
+	uint64_t turn_ends;	 /* when it has consumed so much, ns; 0: its turn is over */
+	uint32_t cpu;		 /* where it was put */
+	enum shinjuku_class class_;
+};
+
+static uint64_t shinjuku_slice_ns(const struct ghost_agent *a, enum shinjuku_class class_)
+{
+	uint64_t slice = ghost_agent_param(a, 0);
+
+	if (class_ == SHINJUKU_LATENCY || slice > GHOST_SLICE_INF / SHINJUKU_BATCH_SLICES)
+		return slice;
+	return slice * SHINJUKU_BATCH_SLICES;
+}
+
+/*
+ * One that lost the CPU by no doing of its own goes on first, but only until its
+ * turn is over: or whoever is interrupted often would never lose it.
+ */
+static void shinjuku_runnable(struct ghost_agent *a, struct ghost_task *t, enum ghost_cause cause)
+{
+	struct shinjuku *s = ghost_agent_data(a);
+	struct shinjuku_task *st = ghost_task_data(t);
+
+	if (cause < GHOST_CAUSE_CLASS || ghost_task_runtime_ns(t) >= st->turn_ends)
+		st->turn_ends = 0;
+	st->class_ = class_of(a, t);
+	runq_push(&s->waits[st->class_], t, &st->entry, st->turn_ends != 0);
+}
+
+static void shinjuku_blocked(struct ghost_agent *a, struct ghost_task *t)
+{
+	runq_remove(ghost_task_data(t));
+}
+
+static void shinjuku_gone(struct ghost_agent *a, struct ghost_task *t, bool dead)
+{
+	runq_remove(ghost_task_data(t));
+}
+
+/* Returns false when @t is not runnable any more. */
+static bool shinjuku_run(struct ghost_agent *a, struct ghost_task *t, uint32_t cpu)
+{
+	struct shinjuku *s = ghost_agent_data(a);
+	struct shinjuku_task *st = ghost_task_data(t);
+	uint64_t slice = shinjuku_slice_ns(a, st->class_);
+
+	/* If the agent should be late, the tick ends the slice. */
+	if (ghost_agent_param(a, 1) ? !ghost_agent_pick_timed(a, cpu, t, slice) :
+				      !ghost_agent_pick(a, cpu, t, slice))
+		return false;
+	if (!st->turn_ends)
+		st->turn_ends = slice == GHOST_SLICE_INF ? slice : ghost_task_runtime_ns(t) + slice;
+	st->cpu = cpu;
+	runq_push(&s->runs[st->class_], t, &st->entry, false);
+	return true;
+}
+
+/* The first of @class_ that waits and may run on @cpu does. Returns false when there is none. */
+static bool shinjuku_displace(struct ghost_agent *a, uint32_t cpu, enum shinjuku_class class_)
+{
+	struct shinjuku *s = ghost_agent_data(a);
+	struct ghost_task *t;
+
+	while ((t = runq_pop(&s->waits[class_], cpu)))
+		if (shinjuku_run(a, t, cpu))
+			return true;
+	return false;
+}
+
+enum shinjuku_turn {
+	SHINJUKU_COMES, /* it is not on its CPU yet */
+	SHINJUKU_RUNS,
+	SHINJUKU_OVER
+};
+
+/* Has the thread on @cpu had @slice? If not, have another look when it has. */
+static enum shinjuku_turn shinjuku_turn(struct ghost_agent *a, uint32_t cpu, uint64_t slice)
+{
+	uint64_t since = ghost_agent_current_since_ns(a, cpu), now = ghost_agent_now_ns(a);
+
+	if (slice == GHOST_SLICE_INF)
+		return SHINJUKU_RUNS;
+	/* A turn that a timer has not ended in time is one that it does not end. */
+	if (ghost_agent_param(a, 1))
+		slice += slice / 4;
+	/* It may have come there after this round read the clock. */
+	if (now > since && now - since >= slice)
+		return SHINJUKU_OVER;
+	ghost_agent_due(a, since + slice);
+	return now > since ? SHINJUKU_RUNS : SHINJUKU_COMES;
+}
+
+/*
+ * Those of @class_ that run make room: for better ones at once, for their own
+ * after a slice; whoever has been there longest first.
+ */
+static void shinjuku_make_room(struct ghost_agent *a, enum shinjuku_class class_)
+{
+	uint64_t slice = shinjuku_slice_ns(a, class_);
+	struct shinjuku *s = ghost_agent_data(a);
+	enum shinjuku_turn turn;
+	struct runq_entry *e;
+
+	TAILQ_FOREACH(e, &s->runs[class_].list, link) {
+		struct shinjuku_task *st = ghost_task_data(e->task);
+		bool better = class_ > SHINJUKU_LATENCY && runq_len(&s->waits[SHINJUKU_LATENCY]);
+
+		if (!better && !runq_len(&s->waits[class_]))
+			return;
+		/* On its way there, or gone; or below the agent itself, which has come there. */
+		if (ghost_agent_current(a, st->cpu) != e->task || st->cpu == ghost_agent_cpu(a))
+			continue;
+		if (better && shinjuku_displace(a, st->cpu, SHINJUKU_LATENCY))
+			continue;
+		turn = shinjuku_turn(a, st->cpu, slice);
+		/* Those behind it came later. */
+		if (turn == SHINJUKU_RUNS && !better)
+			return;
+		if (turn == SHINJUKU_OVER && shinjuku_displace(a, st->cpu, class_))
+			st->turn_ends = 0;
+	}
+}
+
+static void shinjuku_schedule(struct ghost_agent *a, uint32_t cpu)
+{
+	struct shinjuku *s = ghost_agent_data(a);
+	struct ghost_cpuset cpus;
+	struct ghost_task *t;
+
+	/* Most rounds: somebody left, and nobody waits. */
+	if (!runq_len(&s->waits[SHINJUKU_LATENCY]) && !runq_len(&s->waits[SHINJUKU_BATCH]))
+		return;
+	cpus = *ghost_agent_free_cpus(a);
+	for (int class_ = 0; class_ < SHINJUKU_NR_CLASSES; class_++)
+		while ((t = runq_pop_any(&s->waits[class_], &cpus, &cpu)))
+			if (shinjuku_run(a, t, cpu))
+				ghost_cpuset_del(&cpus, cpu);
+	for (int class_ = SHINJUKU_NR_CLASSES; class_--;)
+		shinjuku_make_room(a, class_);
+}
+
+#endif
