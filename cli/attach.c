@@ -15,7 +15,7 @@ static int attach_main(int argc, char **argv);
 
 const struct verb verb_attach = {
 	.name = "attach",
-	.args = "ENCLAVE PID...",
+	.args = "ENCLAVE [PID...]",
 	.help = "let the policy of an enclave schedule processes that already run",
 	.more = "All threads of the processes become members, and so will their children. They go "
 		"back to the fair class when the enclave ends.",
@@ -26,9 +26,22 @@ struct arguments {
 	uint32_t enclave;
 	unsigned int nr;
 	uint32_t *pids;
+	unsigned int nr_cgroups;
+	const char **cgroups;
 };
 
-static const struct argp_option options[] = { OPTION_HELP, { 0 } };
+enum {
+	KEY_CGROUP = 0x100,
+};
+
+static const struct argp_option options[] = {
+	{ "cgroup", KEY_CGROUP, "DIR", 0,
+	  "all processes of a cgroup, and of those below it: a folder below " CGROUP_ROOT
+	  ", such as system.slice/nginx.service; can be given more than once",
+	  0 },
+	OPTION_HELP,
+	{ 0 },
+};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -48,34 +61,22 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!a->enclave)
 			usage_error(&verb_attach, "say which enclave, and which processes");
-		if (!a->nr)
-			usage_error(&verb_attach, "say which processes, by their pids");
+		if (!a->nr && !a->nr_cgroups)
+			usage_error(&verb_attach, "say which processes, by their pids or a cgroup");
+		return 0;
+	case KEY_CGROUP:
+		a->cgroups[a->nr_cgroups++] = arg;
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
 }
 
-/* Agents must stay above what they schedule, and keepers must be able to clean up. */
-static bool is_ours(uint32_t pid)
-{
-	struct record r;
-
-	for (uint32_t id = 1; id < GHOST_ENCLAVES_MAX; id++) {
-		if (run_record_read(id, &r))
-			continue;
-		if ((r.keeper.pid == (pid_t)pid && process_alive(&r.keeper)) ||
-		    (r.agent.pid == (pid_t)pid && process_alive(&r.agent)))
-			return true;
-	}
-	return false;
-}
-
 static int attach_one(struct ghost_enclave *e, uint32_t pid)
 {
 	int ret;
 
-	if (is_ours(pid)) {
+	if (record_is_ours(pid)) {
 		say("process %u belongs to a 'ghost run' itself; attach its command instead", pid);
 		return EXIT_FAILED;
 	}
@@ -90,6 +91,25 @@ static int attach_one(struct ghost_enclave *e, uint32_t pid)
 	return exit_code_of(ret);
 }
 
+static bool is_ours(uint32_t tid, void *unused)
+{
+	return record_is_ours(tid);
+}
+
+static int attach_cgroup(struct ghost_enclave *e, const char *cgroup)
+{
+	int ret = ghost_enclave_join_cgroup(e, cgroup, is_ours, NULL);
+
+	if (ret >= 0)
+		return EXIT_OK;
+	if (ret == -EXDEV)
+		say("%s is no cgroup of version 2", cgroup);
+	else
+		say("the threads of cgroup %s cannot join enclave %u: %s", cgroup,
+		    ghost_enclave_id(e), strerror(-ret));
+	return exit_code_of(ret);
+}
+
 static int attach_main(int argc, char **argv)
 {
 	struct arguments a = { 0 };
@@ -98,13 +118,16 @@ static int attach_main(int argc, char **argv)
 	int lock, ret;
 
 	a.pids = calloc(argc, sizeof(*a.pids));
-	if (!a.pids)
-		return EXIT_FAILED;
+	a.cgroups = calloc(argc, sizeof(*a.cgroups));
+	if (!a.pids || !a.cgroups) {
+		ret = EXIT_FAILED;
+		goto free;
+	}
 	options_parse(&verb_attach, options, parse, &a, argc, argv);
 	lock = record_lock();
 	if (lock < 0) {
-		free(a.pids);
-		return say_no_lock(lock);
+		ret = say_no_lock(lock);
+		goto free;
 	}
 	tidy();
 	ret = open_kernel(&backend);
@@ -115,11 +138,15 @@ static int attach_main(int argc, char **argv)
 		goto close_backend;
 	for (unsigned int i = 0; i < a.nr; i++)
 		ret = attach_one(e, a.pids[i]) ?: ret;
+	for (unsigned int i = 0; i < a.nr_cgroups; i++)
+		ret = attach_cgroup(e, a.cgroups[i]) ?: ret;
 	ghost_enclave_close(e);
 close_backend:
 	backend->close(backend);
 unlock:
 	record_unlock(lock);
+free:
+	free(a.cgroups);
 	free(a.pids);
 	return ret;
 }

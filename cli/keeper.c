@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The keeper of `ghost run`: makes the enclave, starts the agent process and the
+ * The keeper of `ghost run` and `ghost serve`: makes the enclave, starts the agent process and the
  * command, waits, passes signals on, and leaves nothing behind.
  * In: a checked command line. Out: the command's exit code. Called by run.c.
  */
@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -20,17 +21,28 @@
 #include <unistd.h>
 
 #include "cli/run.h"
+#include "libghost/hints.h"
+#include "policies/policies.h"
 
 #define POLICY_SCHED_EXT 7
 #define AGENTS_START_MS (60 * 1000)
 #define AGENTS_STOP_MS (2 * 1000)
 
+/* Agents that fail are started again after so long; twice that if they fail at once, and so on. */
+#define PAUSE_MS 10
+#define PAUSE_MS_MAX 5000
+/* Who has decided for so long does not fail at once. */
+#define GOOD_MS (10 * 1000)
+
 /* How often to look whether the agents still decide, and the kernel still lets them. */
 #define WATCH_MS 200
 #define WATCHES_PER_LOOK 5
 
+#define STALL_NS_DEFAULT (5ull * 1000 * 1000 * 1000) /* libghost/enclave.h */
+
 struct keeper {
 	const struct run *run;
+	struct run own; /* @run, with the policy that an upgrade has brought */
 	struct record record;
 	struct ghost_backend *backend;
 	struct ghost_enclave *enclave;
@@ -42,12 +54,23 @@ struct keeper {
 	struct sigaction pipe_before;
 
 	pid_t agent;
-	int report;	/* lines from the agent process */
-	int life;	/* held open as long as we live */
-	bool told;	/* that the agents no longer decide */
-	bool suspected; /* that they have ended */
+	int adopted;	       /* its pidfd, if an upgrade started it; -1: it is our child */
+	int report;	       /* lines from the agent process */
+	bool told;	       /* that the agents no longer decide */
+	bool suspected;	       /* that they have ended */
+	uint64_t committed[2]; /* by then, at the last two looks while they decided */
+
+	/* New ones, instead of those that have failed. */
+	bool starting;	     /* they are about to say how that went */
+	uint64_t restart_ms; /* when to start some; 0: not at all */
+	uint64_t pause_ms;
+	uint64_t good_ms; /* since when they have decided */
+	unsigned int restarts;
+	char said[2048];
 
 	pid_t command;
+	int cgroup_err;
+	bool over;  /* without a command: told to end, or nothing is left to keep */
 	int status; /* as wait() gives it */
 	struct rusage usage;
 };
@@ -221,64 +244,68 @@ static int create(struct keeper *k)
 	return exit_code_of(ret);
 }
 
+static int write_record(struct keeper *k)
+{
+	int err = run_record_write(&k->record);
+
+	if (!err)
+		return EXIT_OK;
+	say("cannot write to /run/ghost: %s", strerror(-err));
+	return EXIT_FAILED;
+}
+
 /* --- the agent process --------------------------------------------------------------- */
 
 static int fork_agent(struct keeper *k, int lock)
 {
-	int report[2], life[2];
-	int err;
+	int report[2] = { -1, -1 };
 
-	if (pipe2(report, O_CLOEXEC)) {
-		err = -errno;
-		goto fail;
-	}
-	if (pipe2(life, O_CLOEXEC)) {
-		err = -errno;
-		goto fail_report;
-	}
-	k->agent = fork();
+	k->agent = pipe2(report, O_CLOEXEC) ? -1 : fork();
 	if (k->agent < 0) {
-		err = -errno;
-		goto fail_life;
+		say("cannot start the agent process: %s", strerror(errno));
+		close(report[0]);
+		close(report[1]);
+		k->agent = 0;
+		return EXIT_FAILED;
 	}
 	if (!k->agent) {
 		/* A lock lives as long as one copy of its descriptor. */
 		record_unlock(lock);
 		signals_restore(k);
-		janitor_main(k->run, k->record.enclave, report[1], life[0]);
+		janitor_main(k->run, k->record.enclave, report[1], &k->record.keeper, false);
 	}
 	close(report[1]);
-	close(life[0]);
 	k->report = report[0];
-	k->life = life[1];
+	k->said[0] = 0;
 	process_of(k->agent, &k->record.agent);
 	return EXIT_OK;
-
-fail_life:
-	close(life[0]);
-	close(life[1]);
-fail_report:
-	close(report[0]);
-	close(report[1]);
-fail:
-	k->agent = 0;
-	say("cannot start the agent process: %s", strerror(-err));
-	return EXIT_FAILED;
 }
 
 /* What the agent process says, once: a line. 1: got it, 0: not yet, -1: it ended. */
-static int report_line(struct keeper *k, char *line, size_t size)
+static int report_line(struct keeper *k)
 {
-	size_t len = strlen(line);
-	ssize_t n = read(k->report, line + len, size - 1 - len);
+	size_t len = strlen(k->said);
+	ssize_t n = read(k->report, k->said + len, sizeof(k->said) - 1 - len);
 
 	if (n <= 0)
 		return -1;
-	line[len + n] = 0;
-	if (line[len + n - 1] != '\n')
+	k->said[len + n] = 0;
+	if (k->said[len + n - 1] != '\n')
 		return 0;
-	line[len + n - 1] = 0;
+	k->said[len + n - 1] = 0;
 	return 1;
+}
+
+/* "failed CODE SENTENCE" */
+static bool report_failed(struct keeper *k, int *ret_code, const char **ret_sentence)
+{
+	char *sentence;
+
+	if (strncmp(k->said, "failed ", 7))
+		return false;
+	*ret_code = strtol(k->said + 7, &sentence, 10);
+	*ret_sentence = sentence + (*sentence == ' ');
+	return true;
 }
 
 static int wait_for_agents(struct keeper *k)
@@ -287,7 +314,7 @@ static int wait_for_agents(struct keeper *k)
 		{ .fd = k->report, .events = POLLIN },
 		{ .fd = k->signals, .events = POLLIN },
 	};
-	char line[2048] = "", *sentence;
+	const char *sentence;
 	int ret, code, n;
 
 	for (;;) {
@@ -303,18 +330,17 @@ static int wait_for_agents(struct keeper *k)
 			return 128 + code;
 		if (!fds[0].revents)
 			continue;
-		ret = report_line(k, line, sizeof(line));
+		ret = report_line(k);
 		if (!ret)
 			continue;
 		if (ret < 0) {
 			say("the agent process ended before its agents were ready");
 			return EXIT_FAILED;
 		}
-		if (!strcmp(line, "ready"))
+		if (!strcmp(k->said, "ready"))
 			return EXIT_OK;
-		if (!strncmp(line, "failed ", 7)) {
-			code = strtol(line + 7, &sentence, 10);
-			say("%s", sentence + (*sentence == ' '));
+		if (report_failed(k, &code, &sentence)) {
+			say("%s", sentence);
 			return code ?: EXIT_FAILED;
 		}
 	}
@@ -322,62 +348,91 @@ static int wait_for_agents(struct keeper *k)
 
 /* --- what went wrong with the agents, in a sentence each ------------------------------- */
 
+/* What runs the threads from now on. */
+static const char *what_now(const struct keeper *k)
+{
+	switch (k->run->on_loss) {
+	case LOSS_RESTART:
+		return "the kernel's fallback runs the threads until there are new agents";
+	case LOSS_DESTROY:
+		return "the enclave ends, and its threads go on in the fair class";
+	default:
+		return "the kernel's fallback runs the threads until the enclave ends; with --restart "
+		       "there would be new agents";
+	}
+}
+
+/* There is no enclave any more for which agents could decide. */
+static bool enclave_ended(const struct keeper *k)
+{
+	const struct ghost_enclave_status *st = ghost_enclave_status(k->enclave);
+
+	return st->state == GHOST_ENCLAVE_DYING || st->state == GHOST_ENCLAVE_FREE ||
+	       kernel_ejected();
+}
+
+static void say_stall(const struct keeper *k)
+{
+	const struct ghost_enclave_status *st = ghost_enclave_status(k->enclave);
+	uint64_t limit_ns = k->run->stall_ns ?: STALL_NS_DEFAULT;
+	char limit[32], agent[256];
+	/* In a shorter wait one that decides may just have had other things to do. */
+	bool decides = st->lost_ns > 3 * WATCH_MS * 1000000ull &&
+		       stall_committed(k->enclave) > k->committed[0];
+
+	stall_describe(k->enclave, decides, agent, sizeof(agent));
+	notice(k,
+	       "thread %u waited longer than %s (%.3f s) for a decision of %s, so its agents were "
+	       "given up: %s; %s",
+	       st->lost_arg, format_duration(limit_ns, limit, sizeof(limit)), st->lost_ns * 1e-9,
+	       k->record.policy, agent, what_now(k));
+}
+
 static void say_lost(const struct keeper *k)
 {
 	const struct ghost_enclave_status *st = ghost_enclave_status(k->enclave);
-	struct ghost_kernel_info info;
-	char buf[32];
+	struct ghost_kernel_info info = { 0 };
+	bool ended = st->state == GHOST_ENCLAVE_DYING || st->state == GHOST_ENCLAVE_FREE;
 
-	if (!ghost_kernel_info(&info) && info.ejected) {
-		notice(k, "the kernel ejected ghOSt (%s); the command goes on in the fair class",
+	/* With the last enclave the kernel side goes, too: that is no ejection. */
+	if (!ended && !ghost_kernel_info(&info) && info.ejected) {
+		notice(k, "the kernel ejected ghOSt (%s); the threads go on in the fair class",
 		       info.reason);
 		return;
 	}
-	if (st->state == GHOST_ENCLAVE_DYING || st->state == GHOST_ENCLAVE_FREE || !info.loaded) {
+	if (ended || !info.loaded) {
 		notice(k,
-		       "another command destroyed enclave %u; the command goes on in the fair class",
+		       "another command destroyed enclave %u; its threads go on in the fair class",
 		       k->record.enclave);
 		return;
 	}
 	switch (st->lost_reason) {
 	case GHOST_LOST_STALL:
-		notice(k,
-		       "thread %u waited longer than %s for a decision of %s, so its agents were "
-		       "given up; the kernel's fallback runs the threads until the command ends",
-		       st->lost_arg,
-		       k->run->stall_ns ? format_duration(k->run->stall_ns, buf, sizeof(buf)) :
-					  "5s",
-		       k->run->policy->name);
+		say_stall(k);
 		break;
 	case GHOST_LOST_AGENT_EXIT:
-		notice(k,
-		       "agent thread %u ended; the kernel's fallback runs the threads until the "
-		       "command ends",
-		       st->lost_arg);
+		notice(k, "agent thread %u ended; %s", st->lost_arg, what_now(k));
 		break;
 	case GHOST_LOST_CPU:
-		notice(k,
-		       "CPU %u of the enclave went offline; the kernel's fallback runs the threads "
-		       "until the command ends",
-		       st->lost_arg);
+		notice(k, "CPU %u of the enclave went offline; %s", st->lost_arg, what_now(k));
 		break;
 	default:
-		notice(k, "the agents stopped; the kernel's fallback runs the threads until the "
-			  "command ends");
+		notice(k, "the agents stopped; %s", what_now(k));
 	}
 }
 
 static void say_agent_ended(const struct keeper *k, int status)
 {
-	static const char *const after = "the kernel's fallback runs the threads until the command "
-					 "ends; run it again to have the policy back";
-
-	if (WIFSIGNALED(status))
+	/* Nobody tells how another one's child has ended. */
+	if (k->adopted >= 0)
+		notice(k, "the agent process (pid %d) of %s ended; %s", k->agent, k->record.policy,
+		       what_now(k));
+	else if (WIFSIGNALED(status))
 		notice(k, "the agent process (pid %d) was killed by signal %d (%s); %s", k->agent,
-		       WTERMSIG(status), strsignal(WTERMSIG(status)), after);
+		       WTERMSIG(status), strsignal(WTERMSIG(status)), what_now(k));
 	else
 		notice(k, "the agent process (pid %d) ended with status %d; %s", k->agent,
-		       WEXITSTATUS(status), after);
+		       WEXITSTATUS(status), what_now(k));
 }
 
 /* --- the command ------------------------------------------------------------------------ */
@@ -413,9 +468,12 @@ out:
 
 static _Noreturn void command_main(const struct keeper *k, int go, int failed)
 {
-	char byte;
+	char byte, hints[64];
 	int err;
 
+	/* Where the agents listen for what it has to say of its threads. */
+	if (!ghost_hints_path(hints, sizeof(hints), GHOST_HINTS_DIR, k->record.enclave))
+		setenv(GHOST_HINTS_ENV, hints, 1);
 	limit_cpus(&k->run->cpus);
 	signals_restore(k);
 	/* End of file: the keeper could not make us a member, or was killed. */
@@ -470,17 +528,223 @@ static int start_command(struct keeper *k)
 	return EXIT_OK;
 }
 
+/* There is none: whoever waits for the enclave reads that it is there. */
+static int say_ready(struct keeper *k)
+{
+	char cpus[256];
+
+	ghost_cpuset_format(&k->run->cpus, cpus, sizeof(cpus));
+	clock_gettime(CLOCK_MONOTONIC, &k->started);
+	printf("enclave %u: %s decides for CPUs %s\n", k->record.enclave, k->run->policy->name,
+	       cpus);
+	if (!fflush(stdout))
+		return EXIT_OK;
+	say("cannot write to standard output: %s", strerror(errno));
+	return EXIT_FAILED;
+}
+
+/* --- agents that fail while the command runs --------------------------------------------- */
+
+/* Waits at most @ms (-1: for ever) for the end of the agent process. */
+static bool agent_ends(struct keeper *k, int ms)
+{
+	struct pollfd fd = { .fd = k->adopted, .events = POLLIN };
+	int own = -1;
+
+	if (k->adopted < 0)
+		fd.fd = own = pidfd_open(k->agent, 0);
+	if (fd.fd >= 0 && poll(&fd, 1, ms) <= 0) {
+		if (own >= 0)
+			close(own);
+		return false;
+	}
+	close(fd.fd);
+	if (k->adopted < 0)
+		waitpid(k->agent, NULL, 0);
+	k->adopted = -1;
+	k->agent = 0;
+	return true;
+}
+
+static void kill_agent(struct keeper *k)
+{
+	if (!k->agent)
+		return;
+	kill(k->agent, SIGKILL);
+	agent_ends(k, -1);
+}
+
+/* Under the lock. */
+static void give_enclave_back(struct keeper *k)
+{
+	struct record r;
+	int ret;
+
+	/* The number may belong to someone else by now. */
+	if (!k->enclave || run_record_read(k->record.enclave, &r) ||
+	    r.keeper.pid != k->record.keeper.pid || r.keeper.start != k->record.keeper.start)
+		return;
+	ret = destroy_enclave(k->backend, k->record.enclave);
+	if (!ret)
+		record_remove(k->record.enclave);
+	else if (ret != -ENOENT)
+		say("cannot destroy enclave %u (%s); the next ghost command tries again",
+		    k->record.enclave, strerror(-ret));
+}
+
+/* What was told becomes true. */
+static void agents_failed(struct keeper *k)
+{
+	bool good = k->good_ms && now_ms() - k->good_ms >= GOOD_MS;
+	int lock;
+
+	k->starting = false;
+	k->good_ms = 0;
+	if (k->restart_ms || enclave_ended(k))
+		return;
+	if (k->run->on_loss == LOSS_RESTART) {
+		k->pause_ms = good || !k->pause_ms ? PAUSE_MS : k->pause_ms * 2;
+		if (k->pause_ms > PAUSE_MS_MAX)
+			k->pause_ms = PAUSE_MS_MAX;
+		k->restart_ms = now_ms() + k->pause_ms;
+	}
+	if (k->run->on_loss != LOSS_DESTROY)
+		return;
+	kill_agent(k);
+	lock = record_lock();
+	if (lock < 0)
+		return; /* at the end there is another try */
+	give_enclave_back(k);
+	record_unlock(lock);
+}
+
+/* Another version of this program may have policies that this one lacks. */
+static const struct ghost_policy *unknown_policy(const char *name)
+{
+	static char copy[sizeof(((struct record *)0)->policy)];
+	static const struct ghost_policy unknown = { .name = copy };
+
+	snprintf(copy, sizeof(copy), "%s", name);
+	return &unknown;
+}
+
+/*
+ * The agent process has ended: does another one decide by now? What follows
+ * concerns that one then, and its policy.
+ */
+static bool adopt(struct keeper *k)
+{
+	struct record r;
+
+	if (run_record_read(k->record.enclave, &r) || r.agent.pid == k->record.agent.pid)
+		return false;
+	k->adopted = pidfd_open(r.agent.pid, 0);
+	if (k->adopted < 0 || !process_alive(&r.agent)) {
+		close(k->adopted);
+		k->adopted = -1;
+		return false;
+	}
+	k->agent = r.agent.pid;
+	k->record = r;
+	k->own.policy = policies_find(r.policy);
+	if (k->own.policy)
+		param_load(k->own.policy, r.params, k->own.params);
+	else
+		k->own.policy = unknown_policy(r.policy);
+	k->told = k->suspected = false;
+	k->good_ms = now_ms();
+	k->restart_ms = 0;
+	return true;
+}
+
+static void restart_agents(struct keeper *k)
+{
+	int lock;
+
+	k->restart_ms = 0;
+	if (!k->agent && adopt(k))
+		return;
+	/* They may hang, or have stopped and wait for us. */
+	kill_agent(k);
+	if (enclave_ended(k))
+		return;
+	close(k->report);
+	k->report = -1;
+	if (!k->run->policy->schedule) {
+		notice(k, "this program does not know the policy %s, to start it again",
+		       k->record.policy);
+		return;
+	}
+	if (fork_agent(k, -1)) {
+		agents_failed(k);
+		return;
+	}
+	lock = record_lock();
+	if (lock >= 0) {
+		write_record(k);
+		record_unlock(lock);
+	}
+	k->starting = true;
+	/* If they do not get ready at all. */
+	k->restart_ms = now_ms() + AGENTS_START_MS;
+}
+
+/* How the start of new agents went. */
+static void agents_said(struct keeper *k)
+{
+	int ret = report_line(k), code;
+	const char *sentence;
+
+	if (!ret)
+		return;
+	k->starting = false;
+	k->restart_ms = 0;
+	if (ret > 0 && !strcmp(k->said, "ready")) {
+		k->told = k->suspected = false;
+		k->good_ms = now_ms();
+		k->restarts++;
+		notice(k, "new agents of %s decide", k->record.policy);
+		return;
+	}
+	/* Once: it may be for long, as with a CPU that is offline. */
+	if (ret > 0 && report_failed(k, &code, &sentence) && k->pause_ms == PAUSE_MS)
+		notice(k, "%s; trying again", sentence);
+	agents_failed(k);
+}
+
+static void agent_ended(struct keeper *k, int status)
+{
+	struct keeper before = *k;
+
+	k->agent = 0;
+	k->adopted = -1;
+	if (!adopt(k)) {
+		if (!k->told)
+			say_agent_ended(&before, status);
+		k->told = true;
+		/* While it starts we hear from its pipe. */
+		if (!k->starting)
+			agents_failed(k);
+	}
+	if (before.adopted >= 0)
+		close(before.adopted);
+}
+
+/* A `ghost upgrade` is at work, and sees to it that somebody decides in the end. */
+static bool upgraded_now(const struct keeper *k)
+{
+	struct record r;
+
+	return !run_record_read(k->record.enclave, &r) && process_alive(&r.upgrader);
+}
+
 static void reap(struct keeper *k, bool *ret_ended)
 {
 	int status;
 
-	if (k->agent && waitpid(k->agent, &status, WNOHANG) == k->agent) {
-		if (!k->told)
-			say_agent_ended(k, status);
-		k->told = true;
-		k->agent = 0;
-	}
-	if (wait4(k->command, &status, WNOHANG, &k->usage) == k->command) {
+	if (k->agent && k->adopted < 0 && waitpid(k->agent, &status, WNOHANG) == k->agent)
+		agent_ended(k, status);
+	if (k->command && wait4(k->command, &status, WNOHANG, &k->usage) == k->command) {
 		k->status = status;
 		*ret_ended = true;
 	}
@@ -493,9 +757,20 @@ static void handle_signals(struct keeper *k, bool *ret_ended)
 	while (read(k->signals, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD)
 			reap(k, ret_ended);
+		else if (!k->run->command)
+			k->over |= info.ssi_signo != SIGUSR1 && info.ssi_signo != SIGUSR2;
 		else if (!*ret_ended && !sent_by_terminal(&info))
 			kill(k->command, info.ssi_signo);
 	}
+}
+
+/* Without a command there is no reason to stay when the enclave has ended. */
+static void nothing_to_keep(struct keeper *k)
+{
+	if (k->run->command || k->over || !enclave_ended(k))
+		return;
+	k->over = true;
+	k->status = EXIT_FAILED << 8;
 }
 
 /* Tell, once, that the policy no longer decides: its agents may not be able to. */
@@ -504,7 +779,16 @@ static void watch(struct keeper *k, unsigned int nr_watches)
 	const struct ghost_enclave_status *st = ghost_enclave_status(k->enclave);
 	bool ejected = nr_watches % WATCHES_PER_LOOK == 0 && kernel_ejected();
 
+	if (st->state == GHOST_ENCLAVE_ONLINE) {
+		k->committed[0] = k->committed[1];
+		k->committed[1] = stall_committed(k->enclave);
+	}
+	/* After agents that failed an upgrade may have brought others. */
+	if (!k->agent && !k->starting && st->state == GHOST_ENCLAVE_ONLINE)
+		adopt(k);
 	if (k->told || (st->state == GHOST_ENCLAVE_ONLINE && !ejected))
+		return;
+	if (!ejected && !enclave_ended(k) && upgraded_now(k))
 		return;
 	/* Their process is about to end: then we hear by what. */
 	if (st->lost_reason == GHOST_LOST_AGENT_EXIT && !k->suspected) {
@@ -513,20 +797,67 @@ static void watch(struct keeper *k, unsigned int nr_watches)
 	}
 	k->told = true;
 	say_lost(k);
+	agents_failed(k);
+}
+
+static bool is_ours(uint32_t tid, void *unused)
+{
+	return record_is_ours(tid);
+}
+
+/* Who has come to the cgroup, and is nobody's child there. */
+static void watch_cgroup(struct keeper *k)
+{
+	int ret;
+
+	if (!k->run->cgroup || k->over)
+		return;
+	ret = ghost_enclave_join_cgroup(k->enclave, k->run->cgroup, is_ours, NULL);
+	/* Its service may be started anew. */
+	if (ret < 0 && ret != -ENOENT && ret != k->cgroup_err)
+		notice(k, "the threads of cgroup %s cannot join: %s", k->run->cgroup,
+		       strerror(-ret));
+	k->cgroup_err = ret;
 }
 
 static void wait_for_command(struct keeper *k)
 {
-	struct pollfd signals = { .fd = k->signals, .events = POLLIN };
+	struct pollfd fds[] = {
+		{ .fd = k->signals, .events = POLLIN },
+		{ .events = POLLIN },
+		{ .events = POLLIN },
+	};
 	unsigned int nr_watches = 0;
 	bool ended = false;
+	uint64_t now, due = 0;
+	int wait;
 
+	k->good_ms = now_ms();
 	reap(k, &ended);
-	while (!ended) {
-		if (poll(&signals, 1, WATCH_MS) > 0)
-			handle_signals(k, &ended);
-		else
+	while (!ended && !k->over) {
+		now = now_ms();
+		wait = WATCH_MS;
+		if (k->restart_ms && k->restart_ms < now + WATCH_MS)
+			wait = k->restart_ms > now ? k->restart_ms - now : 0;
+		fds[1].fd = k->starting ? k->report : -1;
+		fds[2].fd = k->adopted;
+		fds[0].revents = fds[1].revents = fds[2].revents = 0;
+		if (!poll(fds, 3, wait))
 			watch(k, ++nr_watches);
+		if (now >= due) {
+			watch_cgroup(k);
+			due = now + WATCH_MS;
+		}
+		if (k->told)
+			nothing_to_keep(k);
+		if (fds[0].revents)
+			handle_signals(k, &ended);
+		if (fds[1].revents && k->starting)
+			agents_said(k);
+		if (fds[2].revents && k->adopted == fds[2].fd)
+			agent_ended(k, 0);
+		if (k->restart_ms && now_ms() >= k->restart_ms && !ended)
+			restart_agents(k);
 	}
 }
 
@@ -542,6 +873,7 @@ static void take_stats(const struct keeper *k)
 	struct stats s = {
 		.enclave = k->record.enclave,
 		.exit_code = exit_code(k),
+		.restarts = k->restarts,
 		.voluntary = k->usage.ru_nvcsw,
 		.involuntary = k->usage.ru_nivcsw,
 	};
@@ -562,26 +894,16 @@ static void take_stats(const struct keeper *k)
 
 static void stop_agent(struct keeper *k)
 {
-	static const struct timespec nap = { .tv_nsec = 5 * 1000 * 1000 };
-
 	if (!k->agent)
 		return;
-	if (write(k->life, "q", 1) < 0)
-		kill(k->agent, SIGKILL);
-	for (int ms = 0; waitpid(k->agent, NULL, WNOHANG) == 0; ms += 5) {
-		if (ms == AGENTS_STOP_MS)
-			kill(k->agent, SIGKILL);
-		nanosleep(&nap, NULL);
-	}
-	k->agent = 0;
+	kill(k->agent, SIGTERM);
+	if (!agent_ends(k, AGENTS_STOP_MS))
+		kill_agent(k);
 }
 
 /* Everything back to how it was, as far as it was done. */
 static void clean_up(struct keeper *k, int lock)
 {
-	struct record r;
-	int ret;
-
 	if (k->command && !k->status && waitpid(k->command, &k->status, WNOHANG) == 0) {
 		kill(k->command, SIGKILL);
 		waitpid(k->command, &k->status, 0);
@@ -590,16 +912,7 @@ static void clean_up(struct keeper *k, int lock)
 	stop_agent(k);
 	if (lock < 0)
 		lock = record_lock();
-	/* The number may belong to someone else by now. */
-	if (k->enclave && !run_record_read(k->record.enclave, &r) &&
-	    r.keeper.pid == k->record.keeper.pid && r.keeper.start == k->record.keeper.start) {
-		ret = destroy_enclave(k->backend, k->record.enclave);
-		if (!ret)
-			record_remove(k->record.enclave);
-		else if (ret != -ENOENT)
-			say("cannot destroy enclave %u (%s); the next ghost command tries again",
-			    k->record.enclave, strerror(-ret));
-	}
+	give_enclave_back(k);
 	ghost_enclave_close(k->enclave);
 	if (k->backend)
 		k->backend->close(k->backend);
@@ -615,19 +928,12 @@ static void describe(struct keeper *k)
 	size_t len = 0;
 
 	snprintf(k->record.policy, sizeof(k->record.policy), "%s", k->run->policy->name);
-	for (char **arg = k->run->command; *arg && len < sizeof(k->record.command); arg++)
+	param_dump(k->run->policy, k->run->params, k->record.params, sizeof(k->record.params));
+	if (!k->run->command)
+		snprintf(k->record.command, sizeof(k->record.command), "ghost serve");
+	for (char **arg = k->run->command; arg && *arg && len < sizeof(k->record.command); arg++)
 		len += snprintf(k->record.command + len, sizeof(k->record.command) - len, "%s%s",
 				arg == k->run->command ? "" : " ", *arg);
-}
-
-static int write_record(struct keeper *k)
-{
-	int err = run_record_write(&k->record);
-
-	if (!err)
-		return EXIT_OK;
-	say("cannot write to /run/ghost: %s", strerror(-err));
-	return EXIT_FAILED;
 }
 
 /* Under the lock: up to the point from which a dead keeper can be told from the record. */
@@ -665,8 +971,10 @@ static void die_of_interrupt(const struct keeper *k)
 int keeper_run(const struct run *run)
 {
 	struct sched_param param = { 0 };
-	struct keeper k = { .run = run };
+	struct keeper k = { .own = *run, .adopted = -1 };
 	int lock, ret;
+
+	k.run = &k.own;
 
 	/* Run inside an enclave, neither we nor the agents shall be members of it. */
 	if (sched_getscheduler(0) == POLICY_SCHED_EXT)
@@ -688,7 +996,7 @@ int keeper_run(const struct run *run)
 		ret = wait_for_agents(&k);
 	}
 	if (!ret)
-		ret = start_command(&k);
+		ret = run->command ? start_command(&k) : say_ready(&k);
 	if (!ret) {
 		wait_for_command(&k);
 		take_stats(&k);

@@ -17,6 +17,7 @@
 
 #include "cli/cli.h"
 #include "cli/record.h"
+#include "libghost/hints.h"
 
 #define RECORD_DIR "/run/ghost"
 #define LOCK_PATH RECORD_DIR "/lock"
@@ -188,10 +189,11 @@ int run_record_write(const struct record *r)
 	char name[32];
 
 	enclave_name(name, sizeof(name), r->enclave);
-	return write_file(name, json_pack("{s:i, s:o, s:o, s:s, s:o}", "enclave", (int)r->enclave,
-					  "keeper", process_json(&r->keeper), "agent",
-					  process_json(&r->agent), "policy", r->policy, "command",
-					  json_text(r->command)));
+	return write_file(name, json_pack("{s:i, s:o, s:o, s:o, s:s, s:o, s:o}", "enclave",
+					  (int)r->enclave, "keeper", process_json(&r->keeper),
+					  "agent", process_json(&r->agent), "upgrader",
+					  process_json(&r->upgrader), "policy", r->policy, "params",
+					  json_text(r->params), "command", json_text(r->command)));
 }
 
 static void copy_text(char *to, size_t size, json_t *object, const char *key)
@@ -214,6 +216,8 @@ int run_record_read(uint32_t enclave, struct record *ret)
 		return err;
 	process_from(object, "keeper", &r.keeper);
 	process_from(object, "agent", &r.agent);
+	process_from(object, "upgrader", &r.upgrader);
+	copy_text(r.params, sizeof(r.params), object, "params");
 	copy_text(r.policy, sizeof(r.policy), object, "policy");
 	copy_text(r.command, sizeof(r.command), object, "command");
 	json_decref(object);
@@ -223,15 +227,32 @@ int run_record_read(uint32_t enclave, struct record *ret)
 
 void record_remove(uint32_t enclave)
 {
-	char name[32];
+	char name[32], path[64];
 
 	enclave_name(name, sizeof(name), enclave);
 	remove_file(name);
+	/* What agents leave that are killed: the socket for hints. */
+	if (!ghost_hints_path(path, sizeof(path), GHOST_HINTS_DIR, enclave))
+		unlink(path);
 }
 
 bool record_is_live(const struct record *r)
 {
 	return process_alive(&r->keeper) || process_alive(&r->agent);
+}
+
+bool record_is_ours(uint32_t pid)
+{
+	struct record r;
+
+	for (uint32_t id = 1; id < GHOST_ENCLAVES_MAX; id++) {
+		if (run_record_read(id, &r))
+			continue;
+		if ((r.keeper.pid == (pid_t)pid && process_alive(&r.keeper)) ||
+		    (r.agent.pid == (pid_t)pid && process_alive(&r.agent)))
+			return true;
+	}
+	return false;
 }
 
 /* --- what is about to happen ------------------------------------------------------ */

@@ -20,12 +20,17 @@ struct process {
 bool process_of(pid_t pid, struct process *ret);
 bool process_alive(const struct process *p);
 
-/* One enclave made by `ghost run`. */
+/*
+ * One enclave made by `ghost run`. @agent is the process whose agents decide, or
+ * did last; it writes that itself when it takes over from another one.
+ */
 struct record {
 	uint32_t enclave;
 	struct process keeper;
 	struct process agent;
+	struct process upgrader; /* a `ghost upgrade` that is under way */
 	char policy[64];
+	char params[1024]; /* its parameters, as param_dump() writes them */
 	char command[256];
 };
 
@@ -41,6 +46,11 @@ int run_record_write(const struct record *r);
 int run_record_read(uint32_t enclave, struct record *ret);
 void record_remove(uint32_t enclave);
 bool record_is_live(const struct record *r);
+/*
+ * Is @pid a keeper or an agent process? Agents must stay above what they schedule,
+ * and keepers must be able to clean up.
+ */
+bool record_is_ours(uint32_t pid);
 
 /* Files that were being written by a command that was killed. */
 void record_remove_unfinished(void);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ghost run: the command line of a run, checked before anything is touched.
+ * ghost run, ghost serve: the command line of a run, checked before anything is touched.
  * In: argv, the policy's table of parameters. Out: a struct run for the keeper.
  * Called by people.
  */
@@ -19,6 +19,7 @@
 #define STALL_NS_MAX (25ull * 1000 * 1000 * 1000) /* the kernel's own limit is 30 s */
 
 static int run_main(int argc, char **argv);
+static int serve_main(int argc, char **argv);
 
 const struct verb verb_run = {
 	.name = "run",
@@ -27,9 +28,19 @@ const struct verb verb_run = {
 	.main = run_main,
 };
 
+const struct verb verb_serve = {
+	.name = "serve",
+	.args = "POLICY [POLICY OPTION...]",
+	.help = "keep an enclave for threads that other commands put into it",
+	.main = serve_main,
+};
+
 enum {
 	KEY_CPUS = 0x100,
 	KEY_STALL,
+	KEY_ON_LOSS,
+	KEY_RESTART,
+	KEY_CGROUP,
 	KEY_STATS,
 	KEY_STATS_JSON,
 	KEY_QUIET,
@@ -40,6 +51,16 @@ static const struct argp_option run_options[] = {
 	  "the CPUs of the enclave, such as 0-3,6 (default: all online)", 0 },
 	{ "stall", KEY_STALL, "DURATION", 0,
 	  "give the agents up when a thread waits this long for a decision (default: 5s)", 0 },
+	{ "on-loss", KEY_ON_LOSS, "WHAT", 0,
+	  "when the agents fail: 'fallback', which runs the threads until the command ends "
+	  "(default), 'restart' the agents, or 'destroy' the enclave, and the command goes on in "
+	  "the fair class",
+	  0 },
+	{ "restart", KEY_RESTART, NULL, 0, "the same as --on-loss=restart", 0 },
+	{ "cgroup", KEY_CGROUP, "DIR", 0,
+	  "(serve) the threads of this cgroup and those below it, also later ones: a folder "
+	  "below " CGROUP_ROOT ", such as system.slice/nginx.service",
+	  0 },
 	{ "stats", KEY_STATS, NULL, 0, "print a summary when the command has ended", 0 },
 	{ "stats-json", KEY_STATS_JSON, "FILE", 0, "write the summary to FILE, as JSON", 0 },
 	{ "quiet", KEY_QUIET, NULL, 0, "do not tell of agents that fail; errors are still told",
@@ -51,7 +72,8 @@ static const struct argp_option run_options[] = {
 
 struct arguments {
 	struct run run;
-	struct verb verb; /* as verb_run, with what --help says of policies */
+	struct verb verb; /* as verb_run or verb_serve, with what --help says of policies */
+	bool serves;	  /* without a command */
 	bool cpus_given;
 	char *policy_name;
 };
@@ -91,6 +113,38 @@ static void set_stall(struct arguments *a, const char *text)
 		usage_error(&a->verb, "--stall must be from 10ms to 25s, not %s", text);
 }
 
+static void set_on_loss(struct arguments *a, const char *text)
+{
+	static const char *const names[] = {
+		[LOSS_FALLBACK] = "fallback",
+		[LOSS_RESTART] = "restart",
+		[LOSS_DESTROY] = "destroy",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(text, names[i])) {
+			a->run.on_loss = i;
+			return;
+		}
+	usage_error(&a->verb, "--on-loss wants fallback, restart or destroy, not '%s'", text);
+}
+
+static void set_cgroup(struct arguments *a, const char *text)
+{
+	uint64_t number;
+	int err;
+
+	if (!a->serves)
+		usage_error(&a->verb,
+			    "--cgroup goes with 'ghost serve'; a command is put in by itself");
+	err = parse_cgroup(text, &number);
+	if (err)
+		usage_error(&a->verb,
+			    "--cgroup wants a folder below " CGROUP_ROOT ", not '%s' (%s)", text,
+			    err == -EXDEV ? "no cgroup of version 2" : strerror(-err));
+	a->run.cgroup = text;
+}
+
 /* --- the two halves of the command line ---------------------------------------------- */
 
 static error_t parse_common(int key, char *arg, struct arguments *a)
@@ -101,6 +155,15 @@ static error_t parse_common(int key, char *arg, struct arguments *a)
 		return 0;
 	case KEY_STALL:
 		set_stall(a, arg);
+		return 0;
+	case KEY_ON_LOSS:
+		set_on_loss(a, arg);
+		return 0;
+	case KEY_RESTART:
+		a->run.on_loss = LOSS_RESTART;
+		return 0;
+	case KEY_CGROUP:
+		set_cgroup(a, arg);
 		return 0;
 	case KEY_STATS:
 		a->run.stats = true;
@@ -132,7 +195,8 @@ static error_t parse_first(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_END:
 		if (!a->policy_name)
-			usage_error(&a->verb, "name a policy and a command");
+			usage_error(&a->verb,
+				    a->serves ? "name a policy" : "name a policy and a command");
 		return 0;
 	default:
 		return parse_common(key, arg, a);
@@ -145,12 +209,15 @@ static error_t parse_second(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_ARG:
+		if (a->serves)
+			usage_error(&a->verb, "'%s' is one argument too many: it runs no command",
+				    arg);
 		/* All that follows belongs to the command, its options too. */
 		a->run.command = &state->argv[state->next - 1];
 		state->next = state->argc;
 		return 0;
 	case ARGP_KEY_END:
-		if (!a->run.command)
+		if (!a->run.command && !a->serves)
 			usage_error(&a->verb, "say which command to run, after '--'");
 		return 0;
 	default:
@@ -229,9 +296,9 @@ static int check_command(const char *name)
 	return ret;
 }
 
-static int run_main(int argc, char **argv)
+static int run(const struct verb *verb, int argc, char **argv)
 {
-	struct arguments a = { .verb = verb_run };
+	struct arguments a = { .verb = *verb, .serves = verb == &verb_serve };
 	char **rest;
 	int ret;
 
@@ -253,7 +320,17 @@ static int run_main(int argc, char **argv)
 			return EXIT_FAILED;
 		}
 	}
-	ret = check_command(a.run.command[0]);
+	ret = a.serves ? EXIT_OK : check_command(a.run.command[0]);
 	ret = ret ?: check_kernel();
 	return ret ?: keeper_run(&a.run);
+}
+
+static int run_main(int argc, char **argv)
+{
+	return run(&verb_run, argc, argv);
+}
+
+static int serve_main(int argc, char **argv)
+{
+	return run(&verb_serve, argc, argv);
 }

@@ -1,25 +1,44 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * One `ghost run`: what was asked for, and the processes that do it.
+ * One `ghost run` or `ghost serve`: what was asked for, and the processes that do it.
  * In: the command line. Out: an enclave, its agents, the command in it.
  * Called by run.c, keeper.c, janitor.c, stats.c.
  */
 #ifndef GHOST_CLI_RUN_H
 #define GHOST_CLI_RUN_H
 
+#include <time.h>
+
 #include "cli/cli.h"
 #include "cli/record.h"
+
+/* What becomes of the enclave when its agents fail. */
+enum on_loss {
+	LOSS_FALLBACK, /* the kernel's fallback runs the threads until the command ends */
+	LOSS_RESTART,  /* until there are new agents */
+	LOSS_DESTROY,  /* the threads go back to the fair class */
+};
 
 struct run {
 	const struct ghost_policy *policy;
 	uint64_t params[PARAMS_MAX];
 	struct ghost_cpuset cpus;
 	uint64_t stall_ns;
-	char **command;
+	enum on_loss on_loss;
+	char **command;	    /* NULL: there is none, the enclave is for whoever is put into it */
+	const char *cgroup; /* whose threads are put into it, also later ones; or NULL */
 	const char *stats_json;
 	bool stats;
 	bool quiet;
 };
+
+static inline uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000ull + now.tv_nsec / 1000000;
+}
 
 /* The keeper: everything from loading to cleaning up. Returns the exit code. */
 int keeper_run(const struct run *run);
@@ -27,16 +46,31 @@ int keeper_run(const struct run *run);
 /*
  * The agent process, in a fresh child: holds the agents of enclave @id, and
  * becomes the janitor when the keeper is gone. Does not return.
- * @report: one line to the keeper: "ready" or "failed CODE SENTENCE"
- * @life: one byte means "stop now", end of file that the keeper has died
+ * @report: lines to whoever started it: "waiting" if it @waits for the agents
+ *	there to end, then "ready", or "failed CODE SENTENCE"
+ * @keeper: the process whose end makes it the janitor
+ *
+ * Signals: SIGTERM, stop; SIGUSR1, give the enclave to agents that wait, and wait
+ * in turn, until they have failed or the sender has ended; SIGUSR2, take it back.
  */
-_Noreturn void janitor_main(const struct run *run, uint32_t id, int report, int life);
+_Noreturn void janitor_main(const struct run *run, uint32_t id, int report,
+			    const struct process *keeper, bool waits);
+
+/* How many decisions of its agents were carried out. */
+uint64_t stall_committed(const struct ghost_enclave *e);
+/*
+ * What the agent was doing that should have decided about the thread for which
+ * the agents of @e were given up, in @buf. @decides: there were decisions while
+ * that thread waited.
+ */
+void stall_describe(const struct ghost_enclave *e, bool decides, char *buf, size_t size);
 
 /* Numbers of a run, taken before its enclave goes. */
 struct stats {
 	uint32_t enclave;
 	double seconds;
 	int exit_code;
+	unsigned int restarts; /* times that new agents took over from some that had failed */
 	/* of the command and the children it waited for, as the kernel counts them */
 	long voluntary;
 	long involuntary;

@@ -77,13 +77,16 @@ void stats_print(const struct run *run, const struct stats *s)
 {
 	char refusals[512];
 
-	say("%s ran %.3f s in enclave %u:", run->command[0], s->seconds, s->enclave);
+	say("%s ran %.3f s in enclave %u:", run->command ? run->command[0] : run->policy->name,
+	    s->seconds, s->enclave);
 	say("  threads scheduled       %" PRIu64, s->counts.nr[GHOST_NR_TASKS]);
 	say("  messages                %" PRIu64 "%s", s->counts.nr_msgs,
 	    s->counts.nr_overflows ? ", and some that found no room" : "");
 	say("  transactions committed  %" PRIu64, stats_committed(&s->counts));
 	say("  transactions refused    %s", stats_refusals(&s->counts, refusals, sizeof(refusals)));
 	say("  run by the fallback     %" PRIu64, s->counts.nr[GHOST_NR_FALLBACKS]);
+	if (s->restarts)
+		say("  agents restarted        %u times", s->restarts);
 	say("  context switches        %ld (%ld voluntary)", s->voluntary + s->involuntary,
 	    s->voluntary);
 }
@@ -95,12 +98,12 @@ int stats_write_json(const struct run *run, const struct stats *s)
 	json_t *object;
 	int ret = 0;
 
-	for (char **arg = run->command; *arg; arg++)
+	for (char **arg = run->command; arg && *arg; arg++)
 		json_array_append_new(command, json_text(*arg));
 	ghost_cpuset_format(&run->cpus, cpus, sizeof(cpus));
-	object = json_pack("{s:i, s:s, s:s, s:o, s:f, s:i}", "enclave", (int)s->enclave, "policy",
-			   run->policy->name, "cpus", cpus, "command", command, "seconds",
-			   s->seconds, "exit", s->exit_code);
+	object = json_pack("{s:i, s:s, s:s, s:o, s:f, s:i, s:i}", "enclave", (int)s->enclave,
+			   "policy", run->policy->name, "cpus", cpus, "command", command, "seconds",
+			   s->seconds, "exit", s->exit_code, "restarts", (int)s->restarts);
 	stats_add_json(object, &s->counts);
 	json_object_set_new(object, "switches",
 			    json_pack("{s:I, s:I}", "voluntary", (json_int_t)s->voluntary,

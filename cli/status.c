@@ -62,17 +62,6 @@ struct view {
 	struct record record;
 };
 
-static const char *thread_state(uint32_t flags)
-{
-	if (flags & GHOST_STATUS_NEW)
-		return "new";
-	if (flags & GHOST_STATUS_ONCPU)
-		return "running";
-	if (flags & GHOST_STATUS_FALLBACK)
-		return "fallback";
-	return flags & GHOST_STATUS_RUNNABLE ? "waiting" : "blocked";
-}
-
 /* The kernel writes while we read: a copy is taken again if its word has changed. */
 static bool read_thread(const struct ghost_status *st, struct ghost_status *ret)
 {
@@ -116,7 +105,8 @@ static void print_threads(const struct view *v)
 		if (!read_thread(&mem->status[slot], &st))
 			continue;
 		printf("  %8u %8u  %-15s %-8s %4u %9.3f s\n", st.tid, st.tgid, st.comm,
-		       thread_state(ghost_status_flags(st.word)), st.cpu, st.runtime_ns * 1e-9);
+		       ghost_status_state(ghost_status_flags(st.word)), st.cpu,
+		       st.runtime_ns * 1e-9);
 	}
 }
 
@@ -175,7 +165,7 @@ static json_t *threads_json(const struct view *v)
 		json_array_append_new(
 			list, json_pack("{s:i, s:i, s:o, s:s, s:i, s:I}", "tid", (int)st.tid,
 					"tgid", (int)st.tgid, "comm", json_text(st.comm), "state",
-					thread_state(ghost_status_flags(st.word)), "cpu",
+					ghost_status_state(ghost_status_flags(st.word)), "cpu",
 					(int)st.cpu, "runtime_ns", (json_int_t)st.runtime_ns));
 	}
 	return list;

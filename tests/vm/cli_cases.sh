@@ -12,15 +12,10 @@ ghost=$build/cli/ghost
 source "$root/tests/vm/cli_lib.sh"
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
 
-status_of() { # JQ-LIKE KEY of the first enclave, from status --json
-	"$ghost" status --json 2>/dev/null | sed -nE "s/^ *\"$1\": \"?([^\",]*)\"?,?$/\1/p" | head -n 1
-}
-state_is() { [ "$(status_of state)" = "$1" ]; }
 threads_are() { [ "$(status_of threads)" = "$1" ]; }
 threads_at_least() { [ "$(status_of threads)" -ge "$1" ]; }
 lists() { "$ghost" status --threads | grep -qE -- "$1"; }
 not_running() { ! kill -0 "$1" 2>/dev/null; }
-sched_of() { awk '{ sub(/^.*\) /, ""); print $39 }' "/proc/$1/stat" 2>/dev/null; }
 is_fair() { [ "$(sched_of "$1")" = 0 ]; }
 is_member() { [ "$(sched_of "$1")" = 7 ]; }
 
@@ -98,6 +93,20 @@ is 'the command and its children are members' \
 	"$("$ghost" run fifo_percpu -- sh -c 'sched() { awk "{ sub(/^.*\) /, \"\"); print \$39 }" /proc/$1/stat; }
 		sleep 1 & sched $$; sched $!; wait' | tr '\n' ' ')" '7 7 '
 
+is 'the command is led to where the agents listen for hints' "$("$ghost" run fifo_percpu -- "$build/docs/hints")" 'agents listen'
+is 'and where no agents are, to nowhere' "$("$build/docs/hints")" 'no hints: No such file or directory'
+
+# One CPU is the agent's that spins; for the other somebody waits at any time who is no batch.
+mkdir /sys/fs/cgroup/batch
+# shellcheck disable=SC2016 # for the shell inside
+"$ghost" run shinjuku_shenango --cpus 0,1 --batch-cgroup batch -- bash -c '
+	count() { n=0; while ((SECONDS < 4)); do ((n++)); done; echo $1 $n; }
+	(echo $BASHPID >/sys/fs/cgroup/batch/cgroup.procs; count batch) & count other; wait' >"$work/counts" 2>"$work/err"
+contains '^yes$' 'a thread in the cgroup that is named is batch' \
+	"$(awk '{ n[$1] = $2 } END { print (n["other"] > 4 * n["batch"] && n["other"] ? "yes" : "no") }' "$work/counts")
+$(cat "$work/counts" "$work/err")"
+rmdir /sys/fs/cgroup/batch
+
 succeeds 'numbers are written as JSON' -- "$ghost" run fifo_percpu --stats-json "$work/stats.json" -- sh -c 'sleep 0.1'
 contains '"committed": [1-9]' 'with transactions committed' "$(cat "$work/stats.json")"
 "$ghost" run fifo_percpu --stats -- true 2>"$work/err"
@@ -115,6 +124,12 @@ await 20 threads_are 1
 is 'and its thread' "$(status_of threads)" 1
 await 20 lists 'sleep +blocked' # its name is new: it was 'ghost' until exec
 contains 'sleep +blocked' '--threads lists it' "$("$ghost" status --threads)"
+shown=/sys/fs/bpf/ghost/enclave_1
+is 'without a program of ours a file says how the enclave is' "$(sed -n 1,2p $shown/state)" $'enclave 1\nstate online'
+contains '^cpus 0:[1-9][0-9]*$' 'and who decides for which CPU' "$(cat $shown/state)"
+is 'another lists its threads' "$(cut -d' ' -f 3,8 $shown/threads)" $'state name\nblocked sleep'
+is 'anew each time it is read' "$(cut -d' ' -f 1 $shown/threads)" "$(cut -d' ' -f 1 $shown/threads)"
+is 'they can be read by all who come there, and written by nobody' "$(stat -c %a $shown/state $shown/threads | sort -u)" 444
 refuses 1 "CPU 0 belongs to enclave 1 \('sleep 1000', pid $keeper\)" 'CPUs that another enclave owns are refused, with whose they are' \
 	-- "$ghost" run fifo_percpu -- true
 is 'other CPUs are free for another run' "$("$ghost" run fifo_percpu --cpus 1 -- echo second)" second
@@ -188,13 +203,16 @@ await 30 test -s "$work/mark2"
 is 'and the command ends in the fair class' "$(cat "$work/mark2")" 'done'
 clean 'and nothing is left'
 
-"$ghost" run fifo_percpu --stall 300ms -- sh -c 'for i in 1 2 3 4 5 6 7 8 9; do sleep 0.2; done; exit 6' >"$work/out" 2>"$work/err" &
+# shellcheck disable=SC2016 # for the shell inside
+"$ghost" run fifo_percpu --stall 300ms -- sh -c 'for i in 1 2 3 4 5 6 7 8 9; do sleep 0.2; done
+	cat /sys/fs/bpf/ghost/enclave_*/state; exit 6' >"$work/out" 2>"$work/err" &
 keeper=$!
 await 60 threads_at_least 1
 kill -STOP "$(status_of agent_pid)"
 wait $keeper
 is 'a run whose agents hang ends with its command' $? 6
 contains 'waited longer than 300ms' 'and tells of the stall' "$(cat "$work/err")"
+contains 'state lost lost stall lost_arg [1-9]' 'as the file in bpffs does' "$(tr '\n' ' ' <"$work/out")"
 clean 'and leaves nothing'
 
 # The kernel looks every 15 s for threads that wait for 30 s, and parked agents do wait.

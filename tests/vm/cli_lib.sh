@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # What the tests of the `ghost` program share: TAP, and "nothing was left behind".
-# In: $ghost. Out: TAP lines. Sourced by test_cli.sh, cli_cases.sh, kill_storm.sh.
+# In: $ghost. Out: TAP lines. Sourced by the tests that run `ghost`.
 
 n=0
 work=$(mktemp -d)
@@ -30,16 +30,19 @@ succeeds() { # SENTENCE -- COMMAND...; output in $work/out, $work/err
 	is "$sentence" $? 0
 }
 
-# What a `ghost` that is done must not leave; prints what it finds.
+# What a `ghost` that is done must not leave; prints what it finds. Asked often,
+# and a fork takes long where each instruction is emulated.
 leftovers() {
-	local f
-	for f in /sys/fs/bpf/ghost /run/ghost/enclave_* /run/ghost/intent /run/ghost/automatic /run/ghost/*.new; do
+	local f comm state=disabled
+	for f in /sys/fs/bpf/ghost /run/ghost/enclave_* /run/ghost/intent /run/ghost/automatic /run/ghost/*.new \
+		/run/ghost/hints_*; do
 		[ ! -e "$f" ] || printf '%s is left\n' "$f"
 	done
-	[ ! -e /sys/kernel/sched_ext/state ] || grep -q disabled /sys/kernel/sched_ext/state ||
-		printf 'sched_ext is %s\n' "$(cat /sys/kernel/sched_ext/state)"
+	{ read -r state </sys/kernel/sched_ext/state; } 2>/dev/null
+	[ "$state" = disabled ] || printf 'sched_ext is %s\n' "$state"
 	for f in /proc/[0-9]*/comm; do
-		[ "$(cat "$f" 2>/dev/null)" != ghost-agent ] || printf '%s is left\n' "${f%/comm}"
+		{ read -r comm <"$f"; } 2>/dev/null || continue
+		[ "$comm" != ghost-agent ] || printf '%s is left\n' "${f%/comm}"
 	done
 }
 clean() { # SENTENCE: give processes that end a moment
@@ -84,4 +87,34 @@ await() { # SECONDS COMMAND...
 		((SECONDS < end)) || return 1
 		sleep 0.1
 	done
+}
+
+status_of() { # KEY: of the first enclave, from status --json
+	"$ghost" status --json 2>/dev/null | sed -nE "s/^ *\"$1\": \"?([^\",]*)\"?,?$/\1/p" | head -n 1
+}
+state_is() { [ "$(status_of state)" = "$1" ]; }
+# The scheduling class of a process: 0 the fair one, 7 ours.
+sched_of() { awk '{ sub(/^.*\) /, ""); print $39 }' "/proc/$1/stat" 2>/dev/null; }
+
+# A command that makes a mark four times a second, until it is told to end. What the
+# run says is in $work/told.
+# shellcheck disable=SC2016 # for the shell inside
+ticks='while [ ! -e '$work'/enough ]; do sleep 0.25; echo x; done; exit 9'
+begin() { # OPTION...: run it, and wait until it makes marks
+	rm -f "$work/enough"
+	: >"$work/marks"
+	"${ghost:?}" run "$@" -- sh -c "$ticks" >"$work/marks" 2>"$work/told" &
+	keeper=$!
+	await 60 grep -q x "$work/marks"
+}
+goes_on() { # SENTENCE
+	local before
+	before=$(wc -l <"$work/marks")
+	await 20 eval "[ \$(wc -l <$work/marks) -gt $((before + 1)) ]"
+	is "$1" $? 0
+}
+finish() { # SENTENCE
+	touch "$work/enough"
+	wait $keeper
+	is "$1" $? 9
 }

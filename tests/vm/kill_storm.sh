@@ -13,7 +13,7 @@ load=$build/tests/vm/kill_load
 # shellcheck source=tests/vm/cli_lib.sh
 source "$root/tests/vm/cli_lib.sh"
 
-seed=${GHOST_SEED:-1} rounds=${GHOST_ROUNDS:-200}
+seed=${GHOST_SEED:-1} rounds=${GHOST_ROUNDS:-60}
 RANDOM=$seed
 load_ms=200
 fresh_every=10 # so often the kernel side is loaded, and unloaded, by the run itself

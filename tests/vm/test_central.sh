@@ -4,7 +4,7 @@
 # Central policies on machines of 1, 2, 4 and 8 CPUs: threads get on, whoever
 # wants the agent's CPU gets it, and the agent outlives the loss of its CPU.
 # In: build/tests/vm/central_cases. Out: TAP, one group per policy and size.
-# limit: 900
+# limit: 1200
 set -uo pipefail
 root=${GHOST_TESTS_ROOT:-$(cd "$(dirname "$0")/../.." && pwd)}
 build=${GHOST_TESTS_BUILD:-$root/build}
@@ -15,14 +15,19 @@ cases=$build/tests/vm/central_cases
 	exit
 }
 if [ -e /sys/kernel/sched_ext ] && [ "$(id -u)" = 0 ]; then
-	"$cases" fifo_central || status=$?
-	"$cases" sol || status=$?
+	for policy in fifo_central sol shinjuku shinjuku_shenango; do
+		"$cases" $policy || status=$?
+	done
 	exit "${status:-0}"
 fi
 for cpus in 1 2 4 8; do
-	for policy in fifo_central sol; do
-		# The second policy differs in its queue only: two sizes will do.
-		[ $policy = fifo_central ] || [ $cpus = 2 ] || [ $cpus = 4 ] || continue
+	for policy in fifo_central sol shinjuku_shenango; do
+		# The others differ in their queues only: two sizes will do, or one, and
+		# the last has all that shinjuku has.
+		case $policy in
+		sol) [ $cpus = 2 ] || [ $cpus = 4 ] || continue ;;
+		shinjuku_shenango) [ $cpus = 4 ] || continue ;;
+		esac
 		"$root/vm/run" --cpus $cpus --timeout 240 -- "$cases" $policy || status=$?
 	done
 done

@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ghost upgrade: other agents for an enclave whose threads run on.
+ * In: an enclave of `ghost run`, a policy. Out: that policy decides; or the one
+ * before, again, when the new one does not start or fails its probe.
+ * Called by people.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/run.h"
+
+/* How long the new agents may take to get ready, and to take over. */
+#define START_MS (60 * 1000)
+#define TAKE_MS (20 * 1000)
+#define BACK_MS (20 * 1000)
+#define PROBE_LOOK_MS 10
+#define PROBE_NS_DEFAULT (1000ull * 1000 * 1000)
+#define PROBE_NS_MAX (3600ull * 1000 * 1000 * 1000)
+
+static int upgrade_main(int argc, char **argv);
+
+const struct verb verb_upgrade = {
+	.name = "upgrade",
+	.args = "ENCLAVE POLICY [POLICY OPTION...]",
+	.help = "have another policy, or version, decide for an enclave while its threads run on",
+	.more = "The new agents get ready while the old ones decide, and take over when these end. "
+		"If they do not start, or fail within the time of the probe, the old ones decide "
+		"again.",
+	.main = upgrade_main,
+};
+
+enum {
+	KEY_PROBE = 0x100,
+};
+
+static const struct argp_option upgrade_options[] = {
+	{ "probe", KEY_PROBE, "DURATION", 0,
+	  "for so long the old agents come back if the new ones fail (default: 1s)", 0 },
+	OPTION_JSON,
+	OPTION_HELP,
+};
+
+#define NR_UPGRADE_OPTIONS (sizeof(upgrade_options) / sizeof(upgrade_options[0]))
+
+struct upgrade {
+	struct verb verb; /* as verb_upgrade, with the help of its policy */
+	uint32_t id;
+	char *policy_name;
+	char **rest;
+	uint64_t probe_ns;
+	bool json;
+
+	struct run run;
+	struct record before;
+	struct process self;
+	struct ghost_backend *backend;
+	struct ghost_enclave *enclave;
+	int report;
+	pid_t agent; /* the new process */
+	char said[2048];
+
+	uint64_t asked_ms; /* when the old agents were told to end */
+	uint64_t control_ms;
+	char why[1024]; /* the old policy decides again */
+};
+
+/* --- the command line -------------------------------------------------------------- */
+
+static error_t parse_common(int key, char *arg, struct upgrade *u)
+{
+	switch (key) {
+	case KEY_PROBE:
+		if (parse_duration(arg, &u->probe_ns) || u->probe_ns > PROBE_NS_MAX)
+			usage_error(&u->verb,
+				    "--probe wants a duration up to an hour, such as 5s, not '%s'",
+				    arg);
+		return 0;
+	case 'j':
+		u->json = true;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* Up to the policy's name, which says what options come after it. */
+static error_t parse_first(int key, char *arg, struct argp_state *state)
+{
+	struct upgrade *u = state->input;
+
+	switch (key) {
+	case ARGP_KEY_ARG:
+		if (!u->id) {
+			u->id = parse_enclave(&u->verb, arg);
+			return 0;
+		}
+		u->policy_name = arg;
+		u->rest = &state->argv[state->next - 1];
+		state->next = state->argc;
+		return 0;
+	case ARGP_KEY_END:
+		if (!u->policy_name)
+			usage_error(&u->verb, "name an enclave and a policy");
+		return 0;
+	default:
+		return parse_common(key, arg, u);
+	}
+}
+
+static error_t parse_second(int key, char *arg, struct argp_state *state)
+{
+	struct upgrade *u = state->input;
+
+	if (key == ARGP_KEY_ARG)
+		usage_error(&u->verb, "'%s' is one argument too many", arg);
+	if (key < KEY_PARAM || key >= KEY_PARAM + PARAMS_MAX)
+		return parse_common(key, arg, u);
+	u->run.params[key - KEY_PARAM] =
+		param_parse(&u->verb, &u->run.policy->params[key - KEY_PARAM], arg);
+	return 0;
+}
+
+/* --- the record ------------------------------------------------------------------------ */
+
+static int refuse(struct upgrade *u)
+{
+	int ret = run_record_read(u->id, &u->before);
+
+	if (ret || !process_alive(&u->before.keeper)) {
+		say("enclave %u has no 'ghost run' that keeps it: there is nobody to upgrade; see "
+		    "'ghost status'",
+		    u->id);
+		return EXIT_FAILED;
+	}
+	if (process_alive(&u->before.upgrader)) {
+		say("enclave %u is being upgraded already (pid %d)", u->id, u->before.upgrader.pid);
+		return EXIT_FAILED;
+	}
+	return EXIT_OK;
+}
+
+/* Under the lock: this upgrade is under way, or not any more. */
+static int mark(struct upgrade *u, bool under_way)
+{
+	struct record r;
+	int ret = run_record_read(u->id, &r);
+
+	if (ret)
+		return ret;
+	r.upgrader = under_way ? u->self : (struct process){ 0 };
+	return run_record_write(&r);
+}
+
+static void unmark(struct upgrade *u)
+{
+	int lock = record_lock();
+
+	if (lock < 0)
+		return; /* whoever reads it sees that we have ended */
+	mark(u, false);
+	record_unlock(lock);
+}
+
+/* --- the two processes ----------------------------------------------------------------- */
+
+static int start_agent(struct upgrade *u, int lock)
+{
+	int report[2];
+
+	if (pipe2(report, O_CLOEXEC)) {
+		say("cannot make a pipe: %s", strerror(errno));
+		return EXIT_FAILED;
+	}
+	u->agent = fork();
+	if (u->agent < 0) {
+		say("cannot start the agent process: %s", strerror(errno));
+		return EXIT_FAILED;
+	}
+	if (!u->agent) {
+		record_unlock(lock);
+		janitor_main(&u->run, u->id, report[1], &u->before.keeper, true);
+	}
+	close(report[1]);
+	u->report = report[0];
+	return EXIT_OK;
+}
+
+/* Is its next line @word? What it says else is why not. */
+static bool says(struct upgrade *u, const char *word, int ms)
+{
+	struct pollfd fd = { .fd = u->report, .events = POLLIN };
+	uint64_t end = now_ms() + ms;
+	size_t len = 0;
+	char *sentence;
+	ssize_t n;
+
+	while (len < sizeof(u->said) - 1) {
+		if (now_ms() >= end || poll(&fd, 1, end - now_ms()) <= 0) {
+			snprintf(u->why, sizeof(u->why), "the new agents were not %s within %d s",
+				 word, ms / 1000);
+			return false;
+		}
+		n = read(u->report, u->said + len, 1);
+		if (n <= 0) {
+			snprintf(u->why, sizeof(u->why), "the new agent process ended");
+			return false;
+		}
+		if (u->said[len++] == '\n')
+			break;
+	}
+	u->said[len - 1] = 0;
+	if (!strcmp(u->said, word))
+		return true;
+	if (!strncmp(u->said, "failed ", 7)) {
+		strtol(u->said + 7, &sentence, 10);
+		snprintf(u->why, sizeof(u->why), "%s", sentence + (*sentence == ' '));
+	}
+	return false;
+}
+
+static void end_agent(struct upgrade *u)
+{
+	kill(u->agent, SIGKILL);
+	waitpid(u->agent, NULL, 0);
+	u->agent = 0;
+}
+
+static bool old_is_there(const struct upgrade *u)
+{
+	return process_alive(&u->before.agent);
+}
+
+static bool online(const struct upgrade *u)
+{
+	return ghost_enclave_status(u->enclave)->state == GHOST_ENCLAVE_ONLINE;
+}
+
+/* The new agents have failed: the old ones, which wait, decide again. */
+static void go_back(struct upgrade *u)
+{
+	static const struct timespec nap = { .tv_nsec = 2 * 1000 * 1000 };
+	uint64_t end = now_ms() + BACK_MS;
+	struct record r;
+
+	if (u->agent)
+		end_agent(u);
+	if (!old_is_there(u))
+		return;
+	kill(u->before.agent.pid, SIGUSR2);
+	/* They say so in the record, last. */
+	while (now_ms() < end && old_is_there(u)) {
+		if (online(u) && !run_record_read(u->id, &r) && r.agent.pid == u->before.agent.pid)
+			return;
+		nanosleep(&nap, NULL);
+	}
+}
+
+/* Do the new agents decide for as long as was asked? */
+static bool probe(struct upgrade *u)
+{
+	static const struct timespec nap = { .tv_nsec = PROBE_LOOK_MS * 1000 * 1000 };
+	uint64_t end = now_ms() + u->probe_ns / 1000000;
+
+	for (;;) {
+		if (waitpid(u->agent, NULL, WNOHANG) == u->agent) {
+			u->agent = 0;
+			snprintf(u->why, sizeof(u->why), "the new agent process ended");
+			return false;
+		}
+		if (!online(u)) {
+			snprintf(u->why, sizeof(u->why), "the new agents were given up (%s)",
+				 ghost_lost_reason_name(
+					 ghost_enclave_status(u->enclave)->lost_reason));
+			return false;
+		}
+		if (now_ms() >= end)
+			return true;
+		nanosleep(&nap, NULL);
+	}
+}
+
+static bool take_over(struct upgrade *u)
+{
+	u->asked_ms = now_ms();
+	if (old_is_there(u))
+		kill(u->before.agent.pid, SIGUSR1);
+	if (!says(u, "ready", TAKE_MS))
+		return false;
+	u->control_ms = now_ms() - u->asked_ms;
+	return true;
+}
+
+/* --- what came of it ---------------------------------------------------------------------- */
+
+struct result {
+	struct ghost_enclave_counts counts;
+	uint64_t undecided_ns;
+	uint64_t unscheduled_ns;
+};
+
+/* Before anything else happens to the enclave. */
+static void measure(const struct upgrade *u, struct result *ret)
+{
+	const struct ghost_enclave_status *st = ghost_enclave_status(u->enclave);
+
+	memset(ret, 0, sizeof(*ret));
+	ghost_enclave_count(u->enclave, &ret->counts);
+	/* Without agents before there is nothing to compare with. */
+	if (st->fell_ns && st->online_ns > st->fell_ns && old_is_there(u))
+		ret->undecided_ns = st->online_ns - st->fell_ns;
+	ret->unscheduled_ns = st->unscheduled_ns;
+}
+
+static int print_json(const struct upgrade *u, const struct result *r, bool decides)
+{
+	return json_print(json_pack(
+		"{s:i, s:s, s:s, s:b, s:o, s:i, s:I, s:I, s:I}", "enclave", (int)u->id, "from",
+		u->before.policy, "to", u->run.policy->name, "upgraded", decides, "why",
+		decides ? json_null() : json_text(u->why), "threads", (int)r->counts.nr_tasks,
+		"undecided_ns", (json_int_t)r->undecided_ns, "blackout_ns",
+		(json_int_t)r->unscheduled_ns, "control_ns", (json_int_t)u->control_ms * 1000000));
+}
+
+static int tell(const struct upgrade *u, const struct result *r, bool decides)
+{
+	int ret = u->json ? print_json(u, r, decides) : EXIT_OK;
+
+	if (!decides) {
+		say("%s; %s", u->why,
+		    online(u) ? "the old policy decides again" :
+				"the kernel's fallback runs the threads");
+		return EXIT_FAILED;
+	}
+	if (!u->json)
+		printf("enclave %u: %s decides after %s; %u threads\n"
+		       "  nobody decided for              %8.3f ms\n"
+		       "  longest wait of a ready thread  %8.3f ms\n"
+		       "  asked to full control           %8llu ms\n",
+		       u->id, u->run.policy->name, u->before.policy, r->counts.nr_tasks,
+		       r->undecided_ns * 1e-6, r->unscheduled_ns * 1e-6,
+		       (unsigned long long)u->control_ms);
+	return ret;
+}
+
+static int upgrade(struct upgrade *u)
+{
+	struct result result = { 0 };
+	bool decides = take_over(u);
+
+	if (decides) {
+		measure(u, &result);
+		decides = probe(u);
+	}
+	if (!decides)
+		go_back(u);
+	else if (old_is_there(u))
+		kill(u->before.agent.pid, SIGTERM);
+	unmark(u);
+	return tell(u, &result, decides);
+}
+
+/* Under the lock, up to the point from which others can tell what we are at. */
+static int prepare(struct upgrade *u, int lock)
+{
+	int ret;
+
+	tidy();
+	ret = open_kernel(&u->backend);
+	ret = ret ?: open_enclave(&u->enclave, u->backend, u->id);
+	ret = ret ?: refuse(u);
+	ret = ret ?: start_agent(u, lock);
+	if (ret)
+		return ret;
+	if (!says(u, "waiting", START_MS)) {
+		say("%s; %s goes on", u->why, u->before.policy);
+		end_agent(u);
+		return EXIT_FAILED;
+	}
+	ret = mark(u, true);
+	if (!ret)
+		return EXIT_OK;
+	say("cannot write to /run/ghost: %s", strerror(-ret));
+	end_agent(u);
+	return EXIT_FAILED;
+}
+
+static int upgrade_main(int argc, char **argv)
+{
+	struct upgrade u = { .verb = verb_upgrade, .probe_ns = PROBE_NS_DEFAULT };
+	int lock, ret;
+
+	options_parse(&u.verb, param_options(upgrade_options, NR_UPGRADE_OPTIONS, NULL),
+		      parse_first, &u, argc, argv);
+	u.run.policy = param_policy(&u.verb, u.policy_name);
+	param_defaults(u.run.policy, u.run.params);
+	u.verb.more = u.run.policy->help;
+	options_parse(&u.verb, param_options(upgrade_options, NR_UPGRADE_OPTIONS, u.run.policy),
+		      parse_second, &u, argc - (u.rest - argv), u.rest);
+	process_of(getpid(), &u.self);
+	lock = record_lock();
+	if (lock < 0)
+		return say_no_lock(lock);
+	ret = prepare(&u, lock);
+	record_unlock(lock);
+	ret = ret ?: upgrade(&u);
+	ghost_enclave_close(u.enclave);
+	if (u.backend)
+		u.backend->close(u.backend);
+	return ret;
+}
