@@ -6,7 +6,7 @@
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
-.PHONY: build setup setup-test setup-bench demo test bench install format clean help ninja
+.PHONY: build setup setup-test setup-bench demo test bench bench-fig6 install format clean help ninja
 
 MESONFLAGS ?=
 DESTDIR ?=
@@ -49,6 +49,10 @@ bench: setup-bench
 	@$(MAKE) ninja
 	@bench/run $(BENCH)
 
+bench-fig6: setup-bench
+	@$(MAKE) ninja
+	@bench/fig6 $(BENCH)
+
 install: build
 	@DESTDIR='$(DESTDIR)' meson install -C build --no-rebuild
 
@@ -64,6 +68,7 @@ help:
 	@echo 'make demo       the same, then show it at work (in a VM where the host has no sched_ext)'
 	@echo 'make test       the same, then run every test; TESTS="unit sim" picks tiers'
 	@echo 'make bench      the same, then run the experiments'
+	@echo 'make bench-fig6 the same, then requests and batch under load, as Figure 6 of the paper'
 	@echo 'make install    install under the prefix; DESTDIR=, MESONFLAGS=--prefix=... as usual'
 	@echo 'make format     let clang-format-19 mend the C files'
 	@echo 'make setup      only install what is missing'

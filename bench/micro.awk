@@ -51,8 +51,10 @@ BEGIN {
 	paper["remote_target ghost"] = 1064
 	paper["remote_end_to_end ghost"] = 1772
 	paper["group_agent_per_txn ghost"] = 3964 / 10
+	paper["group_target ghost"] = 1821 / 10
 	paper["group_end_to_end ghost"] = 5688 / 10
 	paper["syscall eevdf"] = 72
+	paper["minimal_switch eevdf"] = 410
 	paper["switch eevdf"] = 599
 }
 

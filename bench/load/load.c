@@ -6,7 +6,6 @@
  */
 #include <argp.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -20,10 +19,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/load/class.h"
 #include "bench/load/load.h"
+#include "bench/load/option.h"
 
-/* In the kernel since 6.12, in Debian 12's C library not yet. */
-#define POLICY_EXT 7
 #define NSEC_PER_SEC 1000000000ull
 /* Often enough to end in time, seldom enough to cost nothing. */
 #define CLOCK_ROUNDS 64
@@ -31,7 +30,7 @@
 struct options {
 	unsigned int cpu[2];
 	bool threads;
-	int policy; /* -1: as inherited */
+	struct class class;
 	uint64_t warmup;
 	uint64_t iterations; /* 0: by time */
 	uint64_t duration_ns;
@@ -57,29 +56,16 @@ static const struct argp_option argp_options[] = {
 	{ 0 },
 };
 
-static unsigned long parse_number(struct argp_state *state, const char *what, const char *text,
-				  unsigned long max)
-{
-	unsigned long value;
-	char *end;
-
-	errno = 0;
-	value = strtoul(text, &end, 10);
-	if (errno || end == text || *end || text[0] == '-' || value > max)
-		argp_error(state, "%s wants a whole number up to %lu, got '%s'", what, max, text);
-	return value;
-}
-
 static void parse_cpus(struct argp_state *state, struct options *opt, char *text)
 {
 	char *second = strchr(text, ',');
 
 	if (second)
 		*second++ = '\0';
-	opt->cpu[0] = parse_number(state, "--cpus", text, CPU_SETSIZE - 1);
+	opt->cpu[0] = option_number(state, "--cpus", text, 0, CPU_SETSIZE - 1);
 	opt->cpu[1] = opt->cpu[0];
 	if (second)
-		opt->cpu[1] = parse_number(state, "--cpus", second, CPU_SETSIZE - 1);
+		opt->cpu[1] = option_number(state, "--cpus", second, 0, CPU_SETSIZE - 1);
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -94,31 +80,23 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		opt->threads = true;
 		return 0;
 	case 'p':
-		if (!strcmp(arg, "inherit"))
-			opt->policy = -1;
-		else if (!strcmp(arg, "other"))
-			opt->policy = SCHED_OTHER;
-		else if (!strcmp(arg, "ext"))
-			opt->policy = POLICY_EXT;
-		else
-			argp_error(state, "--policy knows other, ext and inherit, not '%s'", arg);
+		opt->class.policy = class_parse(state, arg);
 		return 0;
 	case 'n':
-		opt->iterations = parse_number(state, "--iterations", arg, 1000000000);
-		if (!opt->iterations)
-			argp_error(state, "--iterations must be at least 1");
+		opt->iterations = option_number(state, "--iterations", arg, 1, 1000000000);
 		return 0;
 	case 'd':
-		opt->duration_ns = parse_number(state, "--duration-ms", arg, 3600000) * 1000000ull;
+		opt->duration_ns =
+			option_number(state, "--duration-ms", arg, 0, 3600000) * 1000000ull;
 		return 0;
 	case 'w':
-		opt->warmup = parse_number(state, "--warmup", arg, 1000000000);
+		opt->warmup = option_number(state, "--warmup", arg, 0, 1000000000);
 		return 0;
 	case 's':
-		opt->settle_ms = parse_number(state, "--settle-ms", arg, 3600000);
+		opt->settle_ms = option_number(state, "--settle-ms", arg, 0, 3600000);
 		return 0;
 	case 'l':
-		opt->limit_s = parse_number(state, "--limit", arg, 86400);
+		opt->limit_s = option_number(state, "--limit", arg, 0, 86400);
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "no argument is expected, got '%s'", arg);
@@ -248,41 +226,6 @@ static uint64_t measure(const struct side *side, uint64_t *ret_ns)
 	return n;
 }
 
-/*
- * The sched_ext scheduler that runs, "" if there is none: without one a thread
- * of the ext class quietly is a fair one.
- */
-static void read_ops(char *text, size_t size)
-{
-	int fd = open("/sys/kernel/sched_ext/root/ops", O_RDONLY | O_CLOEXEC);
-	ssize_t n = 0;
-
-	if (fd >= 0) {
-		n = read(fd, text, size - 1);
-		close(fd);
-	}
-	text[n > 0 ? n : 0] = '\0';
-	text[strcspn(text, "\n\"\\")] = '\0';
-}
-
-static const char *policy_name(int policy)
-{
-	switch (policy & ~SCHED_RESET_ON_FORK) {
-	case SCHED_OTHER:
-		return "other";
-	case SCHED_BATCH:
-		return "batch";
-	case SCHED_FIFO:
-		return "fifo";
-	case SCHED_RR:
-		return "rr";
-	case POLICY_EXT:
-		return "ext";
-	default:
-		return "unknown";
-	}
-}
-
 static int report(const struct side *side, uint64_t rounds, uint64_t ns, uint64_t switches)
 {
 	const struct load_pair *pair = side->pair;
@@ -292,10 +235,10 @@ static int report(const struct side *side, uint64_t rounds, uint64_t ns, uint64_
 	bool right = pair->nr_handovers == expected && pair->nr_turns_1 == expected / 2;
 	char ops[128];
 
-	read_ops(ops, sizeof(ops));
+	class_ops(ops, sizeof(ops));
 	printf("{\"load\": \"%s\", \"layout\": \"%s\", \"cpus\": [%u, %u], ", side->load->name,
 	       opt->threads ? "thread" : "process", opt->cpu[0], opt->cpu[1]);
-	printf("\"policy\": \"%s\", \"ops\": \"%s\", ", policy_name(sched_getscheduler(0)), ops);
+	printf("\"policy\": \"%s\", \"ops\": \"%s\", ", class_name(), ops);
 	printf("\"handovers\": %llu, \"ns\": %llu, \"ns_per_switch\": %.2f, ",
 	       (unsigned long long)rounds * 2, (unsigned long long)ns, (double)ns / (rounds * 2));
 	printf("\"switches\": %llu, \"waits\": %llu, \"handovers_all\": %llu, ",
@@ -361,12 +304,12 @@ static void child_ended(int signal)
 
 int load_main(const struct load *load, int argc, char **argv)
 {
-	struct options opt = {
-		.policy = -1, .warmup = 1000, .duration_ns = 400000000, .limit_s = 120
-	};
+	struct options opt = { .class = { .policy = CLASS_INHERIT },
+			       .warmup = 1000,
+			       .duration_ns = 400000000,
+			       .limit_s = 120 };
 	const struct argp argp = { argp_options, parse_option, NULL, load->doc, NULL, NULL, NULL };
 	struct side side = { .load = load, .opt = &opt };
-	struct sched_param param = { 0 };
 	uint64_t rounds, ns, switches;
 	pthread_t thread = 0;
 	pid_t child = 0;
@@ -381,7 +324,8 @@ int load_main(const struct load *load, int argc, char **argv)
 
 	signal(SIGALRM, out_of_time);
 	alarm(opt.limit_s);
-	if (opt.policy >= 0 && sched_setscheduler(0, opt.policy, &param))
+	errno = -class_enter(&opt.class);
+	if (errno)
 		die("cannot enter the scheduling class of --policy");
 	/* What the start set off (frees after grace periods, a scheduler's) ends meanwhile. */
 	usleep(opt.settle_ms * 1000);

@@ -28,6 +28,8 @@
 #define PATIENCE_NS 60000000000ull
 /* Turns between two looks at the clock. */
 #define CLOCK_TURNS 1024
+/* Never over while it is measured: each commit starts the timer anew. */
+#define TIMED_SLICE_NS 1000000000ull
 
 static struct stage *current;
 static volatile sig_atomic_t interrupted;
@@ -146,8 +148,11 @@ static void news(struct stage *s, const struct ghost_msg *m, uint64_t got_ns)
 			break;
 		/* fallthrough */
 	case GHOST_MSG_TASK_WAKEUP:
+		/* It slept in the middle of its turn: for a lock, or a page. */
+		if (a->put == ghost_load_acquire(&a->go))
+			a->disturbed++;
 		ghost_store_release(&a->asleep, 0);
-		ghost_store_release(&a->lost, 0);
+		ghost_store_release(&a->lost, a->put == a->go);
 		ghost_store_release(&a->waits, 1);
 		break;
 	case GHOST_MSG_TASK_BLOCKED:
@@ -191,6 +196,10 @@ void stage_write(struct ghost_txn *txn, const struct actor *a)
 	txn->slice_ns = GHOST_SLICE_INF;
 	/* The agent there has nothing to learn from it. */
 	txn->flags = GHOST_COMMIT_ELIDE_AGENT_SEQ;
+	if (a->timed) {
+		txn->slice_ns = TIMED_SLICE_NS;
+		txn->flags |= GHOST_RUN_SLICE_TIMER;
+	}
 	txn->ping_cpu = GHOST_CPU_NONE;
 	ghost_store_release(&txn->state, GHOST_TXN_READY);
 }
@@ -219,6 +228,7 @@ static void recover(struct stage *s, struct actor *a)
 	ctl.cpus[0] = 1ull << a->cpu;
 	/* Before: it may have run and lost its CPU again when the request returns. */
 	a->lost = a->waits = 0;
+	a->put = a->go;
 	stage_write(&s->mem->cpu_rw[a->cpu].txn, a);
 	stage_ask(s, &ctl);
 	if (!stage_settle(s, a))
@@ -266,7 +276,7 @@ void stage_turn(struct stage *s, uint32_t n, const char *what)
 		}
 	}
 	drain(s, s->queue);
-	for (uint32_t i = 0; i < s->nr_actors && !s->picks; i++) {
+	for (uint32_t i = 0; i < s->nr_actors && !s->apart; i++) {
 		struct actor *a = &s->actor[i];
 
 		if (ghost_load_acquire(&a->lost) && ghost_load_acquire(&a->waits) &&
@@ -278,6 +288,7 @@ void stage_turn(struct stage *s, uint32_t n, const char *what)
 
 void stage_wake(struct stage *s, struct actor *a)
 {
+	stage_until(s, ghost_load_acquire(&a->asleep), "a thread that sleeps");
 	ghost_store_release(&a->go, a->go + 1);
 	stage_futex_wake(&a->go);
 	stage_until(s, ghost_load_acquire(&a->waits), "the message of a wake-up");
@@ -306,18 +317,34 @@ struct target {
 	uint32_t cpu;
 };
 
-/* "Nothing to run": returns when there is news. */
-static void park(struct stage *s, uint32_t cpu, uint32_t agent_seq)
+/* Whoever of @cpu waits, if its agent is to decide about that. */
+static struct actor *next_on(struct stage *s, uint32_t cpu)
+{
+	for (uint32_t i = 0; s->decide && i < s->nr_actors; i++)
+		if (s->actor[i].cpu == cpu && s->actor[i].waits)
+			return &s->actor[i];
+	return NULL;
+}
+
+/* Commit @a, or "nothing to run", and give the CPU up: returns when there is news. */
+static void give_up(struct stage *s, uint32_t cpu, uint32_t agent_seq, struct actor *a)
 {
 	struct ghost_txn *txn = &s->mem->cpu_rw[cpu].txn;
 
-	txn->slot = GHOST_SLOT_NONE;
+	txn->slot = a ? a->slot : GHOST_SLOT_NONE;
+	txn->task_seq = a ? a->seq : 0;
 	txn->agent_seq = agent_seq;
 	txn->slice_ns = GHOST_SLICE_INF;
 	txn->flags = 0;
 	txn->ping_cpu = GHOST_CPU_NONE;
+	if (a) {
+		a->put = a->go;
+		a->commit_ns = stage_now_ns();
+	}
 	ghost_store_release(&txn->state, GHOST_TXN_READY);
 	s->backend->agent_yield(s->backend);
+	if (a && ghost_load_acquire(&txn->state) == GHOST_TXN_COMMITTED)
+		a->waits = 0;
 }
 
 static int become(struct stage *s, uint32_t cpu, bool spins)
@@ -365,7 +392,7 @@ static void target_main(void *arg)
 		}
 		seq = ghost_load_acquire(&s->mem->cpu[t.cpu].agent_seq);
 		drain(s, t.cpu);
-		park(s, t.cpu, seq);
+		give_up(s, t.cpu, seq, next_on(s, t.cpu));
 	}
 	if (s->parked)
 		b->task_leave(b, b->thread_id(b));

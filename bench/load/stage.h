@@ -39,9 +39,11 @@ struct actor {
 	_Alignas(64) uint32_t waits; /* in custody, to be committed */
 	uint32_t asleep;
 	uint32_t lost;	    /* it was put off its CPU by others: commit it again */
+	uint32_t put;	    /* the last @go for which it was committed */
 	uint32_t seq;	    /* its number */
 	uint64_t event_ns;  /* its last message: when it happened, */
 	uint64_t got_ns;    /* and when an agent had it */
+	uint64_t commit_ns; /* when the agent of its CPU had written its transaction */
 	uint32_t event;	    /* enum ghost_msg_type */
 	uint32_t disturbed; /* times that something else got in the way */
 
@@ -49,6 +51,7 @@ struct actor {
 	pid_t pid;
 	uint32_t slot;
 	uint32_t cpu; /* where it is to run */
+	bool timed;   /* a timer is to end its slice, which is long */
 };
 
 struct stage {
@@ -62,10 +65,11 @@ struct stage {
 	uint32_t queue;	   /* where messages go; polled by the agent that decides */
 	uint64_t deadline; /* of what is waited for */
 	bool loaded;	   /* the kernel side, by us */
-	bool picks;	   /* who is lost is not committed, but gets a pick by the caller */
+	bool apart;	   /* whoever lost its CPU gets it back by others than stage_turn() */
 
 	/* agents of the targets */
 	bool parked; /* threads of our class that wait for messages; else they sleep for good */
+	bool decide; /* and commit whoever of their CPU waits */
 	void *thread[STAGE_TARGETS_MAX];
 	uint32_t nr_threads;
 	uint32_t nr_ready; /* word */

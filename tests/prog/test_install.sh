@@ -47,5 +47,21 @@ for header in $(cd "$work/root$prefix/include/ghost" && find . -name '*.h' | sor
 	# shellcheck disable=SC2046
 	check "${header#./} stands alone" cc -D_GNU_SOURCE -Wall -Werror -c -o "$work/one.o" "$work/one.c" $(flags --cflags)
 done
+
+# Applications have one header and no library, and some are C++.
+app() { # COMMAND...: compiles an application against what is installed
+	# shellcheck disable=SC2046
+	"$@" -D_GNU_SOURCE -Wall -Wextra -Wpedantic -Werror $(flags --cflags)
+}
+check 'an application with hints needs no library' app cc -o "$work/app" "$root/docs/examples/hints.c"
+goes_on() { [ "$(env -u GHOST_HINTS "$work/app")" = 'no hints: No such file or directory' ]; }
+check 'and goes on where no agents listen' goes_on
+if printf 'int main() {}' | cc -x c++ -fsyntax-only - 2>/dev/null; then
+	check 'its header is C++, too' app cc -std=c++11 -x c++ -fsyntax-only "$root/docs/examples/hints.c"
+elif type -P clang-19 >/dev/null; then
+	check 'its header is C++, too' app clang-19 -std=c++11 -x c++ -fsyntax-only "$root/docs/examples/hints.c"
+else
+	printf 'ok %d - its header is C++, too # SKIP no C++ compiler\n' $((++n))
+fi
 check 'the installed ghost runs' "$work/root$prefix/bin/ghost" --version
 printf '1..%d\n' $n

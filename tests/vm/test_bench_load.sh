@@ -18,18 +18,8 @@ fi
 work=$(mktemp -d "$bin/test_load.XXXXXX") || exit 99
 trap 'rm -rf "$work"' EXIT
 
-n=0
-check() { # SENTENCE COMMAND...: true if the command succeeds
-	local sentence=$1
-	shift
-	if "$@" >"$work/said" 2>&1; then
-		printf 'ok %d - %s\n' $((++n)) "$sentence"
-	else
-		sed 's/^/# /' "$work/said"
-		printf 'not ok %d - %s\n' $((++n)) "$sentence"
-	fi
-}
-skip() { printf 'ok %d - %s # SKIP %s\n' $((++n)) "$1" "$2"; }
+# shellcheck source=tests/vm/bench_lib.sh
+. tests/vm/bench_lib.sh
 
 number_of() { # FIELD LINE
 	sed -nE "s/.*\"$1\": ([0-9]+).*/\1/p" <<<"$2"
@@ -166,9 +156,9 @@ if [ -x "$bin/fifo_load" ]; then
 fi
 ghost_is_there() {
 	cat "$json"
-	grep -qE "$(result_of local_schedule ghost)" "$json" || grep -q '{"system": "ghost", "why": "' "$json"
+	grep -qE "$(result_of switch ghost)" "$json" || grep -q '{"system": "ghost", "why": "' "$json"
 }
-check 'the results have local_schedule of ghost, or why not' ghost_is_there
+check 'the results have switch of ghost, or why not' ghost_is_there
 rival_is_there() { # SYSTEM
 	cat "$json"
 	grep -qE "$(result_of switch "$1")" "$json" || grep -q "{\"system\": \"$1\", \"why\": \"[^\"]" "$json"
@@ -190,7 +180,7 @@ if [ -x "$bin/table3" ]; then
 	for bench in message_global remote_agent remote_target group_agent_per_txn group_end_to_end; do
 		check "the results have $bench" has_line "$(step_of $bench ghost '[0-9.]+')"
 	done
-	for bench in request prestaged_pick; do
+	for bench in request remote_timed_agent prestaged_pick; do
 		check "the results have $bench, which the paper has not" has_line "$(step_of $bench ghost null)"
 	done
 fi

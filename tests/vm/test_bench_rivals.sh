@@ -17,25 +17,9 @@ type -P clang-19 clang >/dev/null || { printf '1..0 # SKIP no clang\n'; exit 0; 
 work=$(mktemp -d "${TMPDIR:-/tmp}/test_rivals.XXXXXX") || exit 99
 trap 'rm -rf "$work"' EXIT
 
-n=0
-check() { # SENTENCE COMMAND...: true if the command succeeds
-	local sentence=$1
-	shift
-	if "$@" >"$work/shown" 2>&1; then
-		printf 'ok %d - %s\n' $((++n)) "$sentence"
-	else
-		sed 's/^/# /' "$work/shown"
-		printf 'not ok %d - %s\n' $((++n)) "$sentence"
-	fi
-}
-ends() { # STATUS WORDS ARGUMENT...: build ends so and says so
-	local want=$1 words=$2 status
-	shift 2
-	"$work/tree/bench/rivals/build" "$@" >"$work/said" 2>&1
-	status=$?
-	cat "$work/said"
-	[ $status = "$want" ] && [[ $(<"$work/said") == *"$words"* ]]
-}
+# shellcheck source=tests/vm/bench_lib.sh
+. tests/vm/bench_lib.sh
+build_ends() { ends "$1" "$2" "$work/tree/bench/rivals/build" "${@:3}"; } # STATUS WORDS ARGUMENT...
 holds() { # FILE WORDS
 	cat "$1"
 	[[ $(<"$1") == *"$2"* ]]
@@ -86,24 +70,24 @@ printf 'this is no C;\n' >"$tools/sched_ext/scx_userland.c"
 
 # ---- arguments ----
 
-check '--help tells of --vm' ends 0 '--vm' --help
-check 'an unknown option is refused by name' ends 2 "unknown option '--host'; see bench/rivals/build --help" --host
-check 'an argument is refused' ends 2 "no argument is expected, got 'scx_flatcg'" scx_flatcg
+check '--help tells of --vm' build_ends 0 '--vm' --help
+check 'an unknown option is refused by name' build_ends 2 "unknown option '--host'; see bench/rivals/build --help" --host
+check 'an argument is refused' build_ends 2 "no argument is expected, got 'scx_flatcg'" scx_flatcg
 check 'wrong arguments leave nothing behind' [ ! -e "$work/build" ]
 
 # ---- what fails, fails with a reason ----
 
-check 'a kernel of unknown origin ends with 1 and the reason' ends 1 'does not say of which Debian package' --vm
+check 'a kernel of unknown origin ends with 1 and the reason' build_ends 1 'does not say of which Debian package' --vm
 check 'both rivals have the reason for bench/micro' \
 	cmp "$out/scx_simple.why" "$out/scx_userland.why"
 printf '\0\0Linux 9.9.1 SMP Debian 9.9.1-1~bpo1+1 (2026-01-01) \0' >>"$work/kernel-9.9.1/vmlinuz"
-check 'an archive that cannot be reached ends with 1 and its words' ends 1 'the archive is shut' --vm
+check 'an archive that cannot be reached ends with 1 and its words' build_ends 1 'the archive is shut' --vm
 check 'the package that was asked for is that of the kernel' holds "$work/asked" 'asked for 9.9.1-1~bpo1+1'
 
 # ---- one that builds, one that does not ----
 
 check 'the package is made' pack
-check 'a rival that does not build ends with 1' ends 1 'scx_userland: does not build' --vm
+check 'a rival that does not build ends with 1' build_ends 1 'scx_userland: does not build' --vm
 check 'its reason is the error of the compiler' holds "$out/scx_userland.why" 'error:'
 check 'the other rival is there' "$out/scx_simple"
 check 'a rival that is there has no reason' [ ! -e "$out/scx_simple.why" ]
@@ -118,11 +102,11 @@ check 'what is not needed is not unpacked' [ ! -e "$out/src/tools/lib/unasked" ]
 check 'the package is not kept' [ ! -e "$work/fetched.deb" ]
 : >"$work/asked"
 printf 'int main(void) { return 0; }\n' >"$out/src/tools/sched_ext/scx_userland.c"
-check 'the next call builds what is missing' ends 0 'ready' --vm
+check 'the next call builds what is missing' build_ends 0 'ready' --vm
 check 'without fetching again' [ ! -s "$work/asked" ]
 check 'and the reason is gone' [ ! -e "$out/scx_userland.why" ]
 rm -rf "$out/src"
-check 'with both there, nothing is done' ends 0 '' --vm
+check 'with both there, nothing is done' build_ends 0 '' --vm
 check 'not even unpacked' [ ! -e "$out/src" ]
 
 printf '1..%d\n' $n

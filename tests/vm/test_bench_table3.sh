@@ -18,40 +18,23 @@ fi
 work=$(mktemp -d "$build/bench/test_table3.XXXXXX") || exit 99
 trap 'rm -rf "$work"' EXIT
 
-n=0
-check() { # SENTENCE COMMAND...: true if the command succeeds
-	local sentence=$1
-	shift
-	if "$@" >"$work/said" 2>&1; then
-		printf 'ok %d - %s\n' $((++n)) "$sentence"
-	else
-		sed 's/^/# /' "$work/said"
-		printf 'not ok %d - %s\n' $((++n)) "$sentence"
-	fi
-}
-skip() { printf 'ok %d - %s # SKIP %s\n' $((++n)) "$1" "$2"; }
-ends() { # STATUS WORDS ARGUMENT...: table3 ends so and says so
-	local want=$1 words=$2 status said
-	shift 2
-	said=$("$table3" "$@" 2>&1)
-	status=$?
-	printf 'status %d\n%s\n' $status "$said"
-	[ $status = "$want" ] && [[ $said == *"$words"* ]]
-}
+# shellcheck source=tests/vm/bench_lib.sh
+. tests/vm/bench_lib.sh
+table3_ends() { ends "$1" "$2" "$table3" "${@:3}"; } # STATUS WORDS ARGUMENT...
 
 # ---- what is wrong is refused before anything is loaded ----
 
-check '--help names the lines' ends 0 'prestaged_pick' --help
-check 'no rounds are refused' ends 2 'whole number from 1' --rounds 0
-check 'a word for a number is refused' ends 2 "got 'many'" --warmup many
-check 'a negative number is refused' ends 2 "got '-1'" --warmup=-1
-check 'a line that is not known is refused by name' ends 2 "knows no 'local_schedule'" \
-	--bench message_local,local_schedule
-check 'an empty name of a line is refused' ends 2 "knows no ''" --bench message_local,
-check 'more targets than a group has are refused' ends 2 'from 1 to 10' --targets 11
-check 'an argument is refused' ends 2 "no argument is expected, got 'all'" all
+check '--help names the lines' table3_ends 0 'prestaged_pick' --help
+check 'no rounds are refused' table3_ends 2 'whole number from 1' --rounds 0
+check 'a word for a number is refused' table3_ends 2 "got 'many'" --warmup many
+check 'a negative number is refused' table3_ends 2 "got '-1'" --warmup=-1
+check 'a line that is not known is refused by name' table3_ends 2 "knows no 'local_switch'" \
+	--bench message_local,local_switch
+check 'an empty name of a line is refused' table3_ends 2 "knows no ''" --bench message_local,
+check 'more targets than a group has are refused' table3_ends 2 'from 1 to 10' --targets 11
+check 'an argument is refused' table3_ends 2 "no argument is expected, got 'all'" all
 if [ ! -e /sys/kernel/sched_ext ] && [ "$(nproc)" -ge 2 ]; then
-	check 'a kernel without sched_ext is status 3, with the reason' ends 3 'no sched_ext' --rounds 1
+	check 'a kernel without sched_ext is status 3, with the reason' table3_ends 3 'no sched_ext' --rounds 1
 else
 	skip 'a kernel without sched_ext is status 3, with the reason' 'this one has it, or one CPU'
 fi
@@ -96,11 +79,13 @@ line_of() { # BENCH SYSTEM CPUS
 		"\"rounds\": 20, \"cpus\": $3, \"optimized\": (true|false)\}\$"
 }
 check 'the kernel log is clean' [ "$rc" = 0 ]
-check 'syscall is measured in the fair class' has "$(line_of syscall eevdf 1)"
-for bench in request message_local message_global remote_agent remote_target remote_end_to_end prestaged_pick; do
+for bench in syscall minimal_switch; do
+	check "$bench is measured in the fair class" has "$(line_of $bench eevdf 1)"
+done
+for bench in request message_local message_global local_schedule remote_agent remote_target remote_end_to_end remote_timed_agent prestaged_pick; do
 	check "$bench is measured" has "$(line_of $bench ghost 1)"
 done
-for bench in group_agent_per_txn group_end_to_end; do
+for bench in group_agent_per_txn group_target group_end_to_end; do
 	check "$bench is measured with all CPUs but the agent's" has "$(line_of $bench ghost 3)"
 done
 nothing_is_zero() {
