@@ -399,7 +399,11 @@ static void agent_end(struct agent *a)
 		b->agent(b, &detach);
 }
 
-/* Fields first, READY last, and give the CPU up. */
+/*
+ * Fields first, READY last, and give the CPU up. It stays READY if a higher class
+ * took the CPU before dispatch looked, and a message came then: whoever hands it
+ * in again is told what has become of it (stale).
+ */
 static void hand_in(struct agent *a)
 {
 	struct ghost_txn *txn = &rw(a->w, a->cpu)->txn;
@@ -409,8 +413,12 @@ static void hand_in(struct agent *a)
 	t.state = txn->state;
 	*txn = t;
 	ghost_store_release(&txn->state, GHOST_TXN_READY);
-	b->agent_yield(b);
-	a->state = ghost_load_acquire(&txn->state);
+	for (int i = 0; i < 10; i++) {
+		b->agent_yield(b);
+		a->state = ghost_load_acquire(&txn->state);
+		if (a->state != GHOST_TXN_READY)
+			break;
+	}
 }
 
 static void agent_done(struct agent *a, uint32_t nr)

@@ -34,6 +34,7 @@
 #define TRIES 8
 
 static struct world world;
+static int nr_rounds = 1;
 
 /* --- puppets: processes, so that they share no locks of memory with the agents --- */
 
@@ -130,27 +131,30 @@ static void world_poke(struct world *w, struct puppet *p)
 	syscall(SYS_futex, &p->nr_orders, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-/* The letter after the name in /proc/N/stat; 0: there is no such process. */
-static char state_of(uint32_t tid)
+/*
+ * Does @tid sleep, off every run queue? The state in /proc/N/stat says S a
+ * moment earlier, and still says it of a thread that was preempted on its way
+ * into the futex; /proc/N/wchan names a function only once it is off.
+ */
+static bool off_queue(uint32_t tid)
 {
-	char path[64], line[512] = "", *name_end;
+	char path[64], where[64] = "0";
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%u/stat", tid);
+	snprintf(path, sizeof(path), "/proc/%u/wchan", tid);
 	f = fopen(path, "r");
 	if (!f)
-		return 0;
-	if (!fgets(line, sizeof(line), f))
-		line[0] = 0;
+		return false;
+	if (!fgets(where, sizeof(where), f))
+		where[0] = 0;
 	fclose(f);
-	name_end = strrchr(line, ')');
-	return name_end && name_end[1] ? name_end[2] : 0;
+	return strncmp(where, "futex", 5) == 0;
 }
 
 static bool world_asleep(struct world *w, struct puppet *p)
 {
 	/* It has seen what it was told, and sleeps because of that. */
-	return ghost_load_acquire(&p->nr_obeyed) == p->nr_orders && state_of(p->tid) == 'S';
+	return ghost_load_acquire(&p->nr_obeyed) == p->nr_orders && off_queue(p->tid);
 }
 
 static uint64_t world_runtime_ns(struct world *w, struct puppet *p)
@@ -279,9 +283,8 @@ static void load_again(void)
 	}
 }
 
-static void test_case(void **state)
+static void try_case(const struct contract_case *c)
 {
-	const struct contract_case *c = *state;
 	struct ghost_kernel_info info;
 
 	for (int i = 0; i < TRIES; i++) {
@@ -299,6 +302,12 @@ static void test_case(void **state)
 	}
 	if (world.failure[0])
 		fail_msg("%s", world.failure);
+}
+
+static void test_case(void **state)
+{
+	for (int i = 0; i < nr_rounds; i++)
+		try_case(*state);
 }
 
 static void set_up_with(const char *path, const char *value)
@@ -392,9 +401,11 @@ int contract_main(const char *name, const struct contract_case *const *suites, i
 		return 77;
 	}
 	cmocka_set_message_output(CM_OUTPUT_TAP);
-	/* For people: one case, or those that fit, as "case_a_thread_*". */
+	/* For people: one case, or those that fit, as "case_a_thread_*"; how many times each. */
 	if (argc > 1)
 		cmocka_set_test_filter(argv[1]);
+	if (argc > 2)
+		nr_rounds = atoi(argv[2]);
 	/* Those without a name are skipped. */
 	return cmocka_run_group_tests_name(name, tests, set_up, tear_down);
 }
