@@ -41,10 +41,12 @@ int ghost_cpuset_next(const struct ghost_cpuset *s, unsigned int cpu);
 
 static inline bool ghost_cpuset_empty(const struct ghost_cpuset *s)
 {
+	uint64_t any = 0;
+
+	/* Most are, and then this is less work than looking for the first that is not. */
 	for (int i = 0; i < GHOST_CPU_WORDS; i++)
-		if (s->word[i])
-			return false;
-	return true;
+		any |= s->word[i];
+	return !any;
 }
 
 unsigned int ghost_cpuset_count(const struct ghost_cpuset *s);

@@ -5,6 +5,7 @@
  * In: events of threads. Out: the next thread for each CPU that idles.
  */
 #include "policies/policies.h"
+#define RUNQ_UNLOCKED
 #include "policies/runq.h"
 
 static const struct ghost_param params[] = {

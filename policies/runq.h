@@ -5,6 +5,10 @@
  *
  * A thread is in at most one run queue: its policy embeds a struct runq_entry
  * in the thread's data. Zeroed memory is an empty run queue.
+ *
+ * Central policies define RUNQ_UNLOCKED before they include this: their callbacks
+ * come one at a time, and a lock that nobody else wants still costs as much as
+ * all the rest of a queue.
  */
 #ifndef GHOST_POLICIES_RUNQ_H
 #define GHOST_POLICIES_RUNQ_H
@@ -31,6 +35,20 @@ struct runq {
 	struct runq_list list;
 } __attribute__((aligned(64)));
 
+static inline void runq_lock(struct runq *q)
+{
+#ifndef RUNQ_UNLOCKED
+	ghost_lock(&q->lock);
+#endif
+}
+
+static inline void runq_unlock(struct runq *q)
+{
+#ifndef RUNQ_UNLOCKED
+	ghost_unlock(&q->lock);
+#endif
+}
+
 static inline uint32_t runq_len(const struct runq *q)
 {
 	return __atomic_load_n(&q->len, __ATOMIC_RELAXED);
@@ -50,10 +68,10 @@ static inline void runq_remove(struct runq_entry *e)
 
 	/* Another agent may pop it between the look and the lock. */
 	while ((q = __atomic_load_n(&e->on, __ATOMIC_ACQUIRE))) {
-		ghost_lock(&q->lock);
+		runq_lock(q);
 		if (e->on == q)
 			runq_unlink(q, e);
-		ghost_unlock(&q->lock);
+		runq_unlock(q);
 	}
 }
 
@@ -62,7 +80,7 @@ static inline void runq_push(struct runq *q, struct ghost_task *t, struct runq_e
 {
 	runq_remove(e);
 	e->task = t;
-	ghost_lock(&q->lock);
+	runq_lock(q);
 	if (TAILQ_EMPTY(&q->list))
 		TAILQ_INIT(&q->list);
 	if (first)
@@ -71,7 +89,7 @@ static inline void runq_push(struct runq *q, struct ghost_task *t, struct runq_e
 		TAILQ_INSERT_TAIL(&q->list, e, link);
 	__atomic_store_n(&q->len, q->len + 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&e->on, q, __ATOMIC_RELEASE);
-	ghost_unlock(&q->lock);
+	runq_unlock(q);
 }
 
 /*
@@ -85,11 +103,11 @@ static inline bool runq_has(struct runq *q, uint32_t cpu)
 
 	if (!runq_len(q))
 		return false;
-	ghost_lock(&q->lock);
+	runq_lock(q);
 	TAILQ_FOREACH(e, &q->list, link)
 		if (!looks-- || ghost_task_allowed(e->task, cpu))
 			break;
-	ghost_unlock(&q->lock);
+	runq_unlock(q);
 	return e && looks >= 0;
 }
 
@@ -101,7 +119,7 @@ static inline struct ghost_task *runq_pop(struct runq *q, uint32_t cpu)
 
 	if (!runq_len(q))
 		return NULL;
-	ghost_lock(&q->lock);
+	runq_lock(q);
 	TAILQ_FOREACH(e, &q->list, link)
 		if (ghost_task_allowed(e->task, cpu))
 			break;
@@ -109,7 +127,7 @@ static inline struct ghost_task *runq_pop(struct runq *q, uint32_t cpu)
 		t = e->task;
 		runq_unlink(q, e);
 	}
-	ghost_unlock(&q->lock);
+	runq_unlock(q);
 	return t;
 }
 
@@ -126,7 +144,7 @@ static inline struct ghost_task *runq_pop_any(struct runq *q, const struct ghost
 
 	if (!runq_len(q) || ghost_cpuset_empty(cpus))
 		return NULL;
-	ghost_lock(&q->lock);
+	runq_lock(q);
 	TAILQ_FOREACH(e, &q->list, link) {
 		cpu = ghost_task_cpu(e->task);
 		if (!ghost_cpuset_has(cpus, cpu) || !ghost_task_allowed(e->task, cpu)) {
@@ -142,7 +160,7 @@ static inline struct ghost_task *runq_pop_any(struct runq *q, const struct ghost
 		*ret_cpu = cpu;
 		runq_unlink(q, e);
 	}
-	ghost_unlock(&q->lock);
+	runq_unlock(q);
 	return t;
 }
 

@@ -16,6 +16,7 @@
 #define GHOST_POLICIES_SHINJUKU_H
 
 #include "libghost/policy.h"
+#define RUNQ_UNLOCKED
 #include "policies/runq.h"
 
 /* The better first. */
@@ -42,6 +43,7 @@ static enum shinjuku_class class_of(const struct ghost_agent *a, const struct gh
 struct shinjuku {
 	struct runq waits[SHINJUKU_NR_CLASSES];
 	struct runq runs[SHINJUKU_NR_CLASSES]; /* who was put on a CPU first is first */
+	uint64_t over_ns[SHINJUKU_NR_CLASSES]; /* before that nobody's turn is over; 0: not known */
 };
 
 struct shinjuku_task {
@@ -115,57 +117,54 @@ static bool shinjuku_displace(struct ghost_agent *a, uint32_t cpu, enum shinjuku
 	return false;
 }
 
-enum shinjuku_turn {
-	SHINJUKU_COMES, /* it is not on its CPU yet */
-	SHINJUKU_RUNS,
-	SHINJUKU_OVER
-};
-
-/* Has the thread on @cpu had @slice? If not, have another look when it has. */
-static enum shinjuku_turn shinjuku_turn(struct ghost_agent *a, uint32_t cpu, uint64_t slice)
-{
-	uint64_t since = ghost_agent_current_since_ns(a, cpu), now = ghost_agent_now_ns(a);
-
-	if (slice == GHOST_SLICE_INF)
-		return SHINJUKU_RUNS;
-	/* A turn that a timer has not ended in time is one that it does not end. */
-	if (ghost_agent_param(a, 1))
-		slice += slice / 4;
-	/* It may have come there after this round read the clock. */
-	if (now > since && now - since >= slice)
-		return SHINJUKU_OVER;
-	ghost_agent_due(a, since + slice);
-	return now > since ? SHINJUKU_RUNS : SHINJUKU_COMES;
-}
-
 /*
  * Those of @class_ that run make room: for better ones at once, for their own
  * after a slice; whoever has been there longest first.
  */
 static void shinjuku_make_room(struct ghost_agent *a, enum shinjuku_class class_)
 {
-	uint64_t slice = shinjuku_slice_ns(a, class_);
 	struct shinjuku *s = ghost_agent_data(a);
-	enum shinjuku_turn turn;
+	uint64_t slice, since, over_ns, now;
 	struct runq_entry *e;
+	bool stuck = false;
 
+	if (!runq_len(&s->runs[class_]))
+		return;
+	slice = shinjuku_slice_ns(a, class_);
+	now = ghost_agent_now_ns(a);
+	/* A turn that a timer has not ended in time is one that it does not end. */
+	if (ghost_agent_param(a, 1) && slice != GHOST_SLICE_INF)
+		slice += slice / 4;
 	TAILQ_FOREACH(e, &s->runs[class_].list, link) {
 		struct shinjuku_task *st = ghost_task_data(e->task);
 		bool better = class_ > SHINJUKU_LATENCY && runq_len(&s->waits[SHINJUKU_LATENCY]);
 
 		if (!better && !runq_len(&s->waits[class_]))
 			return;
+		/* Most rounds: all are busy, and have been looked at. */
+		if (!better && now < s->over_ns[class_]) {
+			ghost_agent_due(a, s->over_ns[class_]);
+			return;
+		}
 		/* On its way there, or gone; or below the agent itself, which has come there. */
 		if (ghost_agent_current(a, st->cpu) != e->task || st->cpu == ghost_agent_cpu(a))
 			continue;
 		if (better && shinjuku_displace(a, st->cpu, SHINJUKU_LATENCY))
 			continue;
-		turn = shinjuku_turn(a, st->cpu, slice);
-		/* Those behind it came later. */
-		if (turn == SHINJUKU_RUNS && !better)
+		since = ghost_agent_current_since_ns(a, st->cpu);
+		over_ns = slice == GHOST_SLICE_INF ? slice : since + slice;
+		if (now < over_ns) {
+			ghost_agent_due(a, over_ns);
+			/* Those behind it came later; it, perhaps, after the clock was read. */
+			if (since >= now || better)
+				continue;
+			s->over_ns[class_] = stuck ? 0 : over_ns;
 			return;
-		if (turn == SHINJUKU_OVER && shinjuku_displace(a, st->cpu, class_))
+		}
+		if (shinjuku_displace(a, st->cpu, class_))
 			st->turn_ends = 0;
+		else /* until somebody waits who may run there */
+			stuck = true;
 	}
 }
 
@@ -178,11 +177,13 @@ static void shinjuku_schedule(struct ghost_agent *a, uint32_t cpu)
 	/* Most rounds: somebody left, and nobody waits. */
 	if (!runq_len(&s->waits[SHINJUKU_LATENCY]) && !runq_len(&s->waits[SHINJUKU_BATCH]))
 		return;
-	cpus = *ghost_agent_free_cpus(a);
-	for (int class_ = 0; class_ < SHINJUKU_NR_CLASSES; class_++)
-		while ((t = runq_pop_any(&s->waits[class_], &cpus, &cpu)))
-			if (shinjuku_run(a, t, cpu))
-				ghost_cpuset_del(&cpus, cpu);
+	if (!ghost_cpuset_empty(ghost_agent_free_cpus(a))) {
+		cpus = *ghost_agent_free_cpus(a);
+		for (int class_ = 0; class_ < SHINJUKU_NR_CLASSES; class_++)
+			while ((t = runq_pop_any(&s->waits[class_], &cpus, &cpu)))
+				if (shinjuku_run(a, t, cpu))
+					ghost_cpuset_del(&cpus, cpu);
+	}
 	for (int class_ = SHINJUKU_NR_CLASSES; class_--;)
 		shinjuku_make_room(a, class_);
 }

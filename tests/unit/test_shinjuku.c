@@ -382,6 +382,29 @@ static void test_shinjuku_who_cannot_run_there_displaces_somebody_else(void **st
 }
 
 /* The agent itself is where a thread was, and nobody has said yet that it is off its CPU. */
+/* Also if the agent has seen before that nobody could take its place, and when the next turn ends. */
+static void
+test_shinjuku_whose_turn_is_over_makes_room_for_the_first_who_may_run_there(void **state)
+{
+	start("shinjuku", 3);
+	wakes(1);
+	at_us(20);
+	wakes(2);
+	at_us(35);
+	loop_thread(3, MADE, GHOST_STATUS_INUSE | GHOST_STATUS_NEW);
+	memset(loop.status[3].cpus, 0, sizeof(loop.status[3].cpus));
+	loop.status[3].cpus[0] = 1 << 2;
+	loop_event(3, GHOST_MSG_TASK_NEW, LOOP_WAITS);
+	look();
+	assert_int_equal(on[1], 1);
+	assert_int_equal(on[2], 2);
+	at_us(36);
+	wakes(4);
+	assert_int_equal(on[1], 4);
+	at_us(50);
+	assert_int_equal(on[2], 3);
+}
+
 static void test_shinjuku_nobody_is_put_where_the_agent_is(void **state)
 {
 	start("shinjuku", 2);
@@ -684,6 +707,7 @@ int main(void)
 		T(test_shinjuku_a_slice_begins_when_its_thread_is_there),
 		T(test_shinjuku_who_has_run_longest_makes_room_first),
 		T(test_shinjuku_who_cannot_run_there_displaces_somebody_else),
+		T(test_shinjuku_whose_turn_is_over_makes_room_for_the_first_who_may_run_there),
 		T(test_shinjuku_nobody_is_put_where_the_agent_is),
 		T(test_shinjuku_a_slice_that_never_ends_does_not),
 		T(test_shinjuku_of_all_slices_the_first_to_end_is_due),
