@@ -138,6 +138,15 @@ static void wakes(__u32 slot)
 	look();
 }
 
+/* One that may run only on @cpu; the agent has not looked yet. */
+static void wakes_bound(__u32 slot, __u32 cpu)
+{
+	loop_thread(slot, MADE, GHOST_STATUS_INUSE | GHOST_STATUS_NEW);
+	memset(loop.status[slot].cpus, 0, sizeof(loop.status[slot].cpus));
+	loop.status[slot].cpus[0] = 1 << cpu;
+	loop_event(slot, GHOST_MSG_TASK_NEW, LOOP_WAITS);
+}
+
 static void wakes_nice(__u32 slot, int nice)
 {
 	loop_thread(slot, MADE, GHOST_STATUS_INUSE | GHOST_STATUS_NEW);
@@ -372,10 +381,7 @@ static void test_shinjuku_who_cannot_run_there_displaces_somebody_else(void **st
 	wakes(1);
 	wakes(2);
 	at_us(50);
-	loop_thread(3, MADE, GHOST_STATUS_INUSE | GHOST_STATUS_NEW);
-	memset(loop.status[3].cpus, 0, sizeof(loop.status[3].cpus));
-	loop.status[3].cpus[0] = 1 << 2;
-	loop_event(3, GHOST_MSG_TASK_NEW, LOOP_WAITS);
+	wakes_bound(3, 2);
 	loop_step(0, 0);
 	assert_int_equal(loop.at[1].nr_remote, seen[1]);
 	assert_int_equal(loop.at[2].txn.slot, 3);
@@ -391,10 +397,7 @@ test_shinjuku_whose_turn_is_over_makes_room_for_the_first_who_may_run_there(void
 	at_us(20);
 	wakes(2);
 	at_us(35);
-	loop_thread(3, MADE, GHOST_STATUS_INUSE | GHOST_STATUS_NEW);
-	memset(loop.status[3].cpus, 0, sizeof(loop.status[3].cpus));
-	loop.status[3].cpus[0] = 1 << 2;
-	loop_event(3, GHOST_MSG_TASK_NEW, LOOP_WAITS);
+	wakes_bound(3, 2);
 	look();
 	assert_int_equal(on[1], 1);
 	assert_int_equal(on[2], 2);
