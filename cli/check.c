@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ghost check: can ghOSt run on this system?
- * In: ghost_kernel_check(). Out: a table, or JSON, and an exit code.
+ * ghost check: can ghOSt run on this system? Is this configuration right?
+ * In: ghost_kernel_check(), a file. Out: a table, or JSON, and an exit code.
  * Called by people before anything else, and by run before it loads.
  */
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/run.h"
 
 #define COLUMNS 80
 
@@ -15,10 +15,12 @@ static int check_main(int argc, char **argv);
 
 const struct verb verb_check = {
 	.name = "check",
-	.args = "",
-	.help = "look whether ghOSt can run on this system",
-	.more = "Exit status: 0 it can, 1 another sched_ext scheduler is loaded, 3 the kernel lacks "
-		"something, 4 only the rights are missing.",
+	.args = "[CONFIG]",
+	.help = "look whether ghOSt can run on this system, or whether a configuration is right",
+	.more = "With CONFIG, a file for 'ghost serve --config', only that is looked at: exit status 0 "
+		"it is right, 2 something in it is wrong. Otherwise: 0 ghOSt can run, 1 another "
+		"sched_ext scheduler is loaded, 3 the kernel lacks something, 4 only the rights are "
+		"missing.",
 	.main = check_main,
 };
 
@@ -175,16 +177,63 @@ static int print_table(const struct ghost_check *checks, int nr)
 	return code;
 }
 
+/* --- a configuration -------------------------------------------------------------- */
+
+static int check_config(const char *path, bool json)
+{
+	struct run run = { 0 };
+	int code = run_configure(&verb_check, path, &run);
+	char cpus[256];
+
+	if (code)
+		return code;
+	ghost_cpuset_format(&run.cpus, cpus, sizeof(cpus));
+	if (json)
+		return json_print(json_pack("{s:o, s:b, s:s, s:s}", "config", json_text(run.config),
+					    "ok", true, "policy", run.policy->name, "cpus", cpus));
+	printf("%s: %s for CPUs %s%s%s\n", path, run.policy->name, cpus,
+	       run.cgroup ? " and the threads of " : "", run.cgroup ?: "");
+	return EXIT_OK;
+}
+
+struct arguments {
+	const char *config;
+	bool json;
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct arguments *a = state->input;
+
+	switch (key) {
+	case 'j':
+		a->json = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (a->config)
+			usage_error(&verb_check, "check looks at one file, and '%s' is another one",
+				    arg);
+		a->config = arg;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
 static int check_main(int argc, char **argv)
 {
+	static const struct argp_option options[] = { OPTION_JSON, OPTION_HELP, { 0 } };
 	struct ghost_check checks[GHOST_CHECKS_MAX];
-	bool json = options_only_json(&verb_check, argc, argv);
+	struct arguments a = { 0 };
 	int nr;
 
+	options_parse(&verb_check, options, parse, &a, argc, argv);
+	if (a.config)
+		return check_config(a.config, a.json);
 	nr = ghost_kernel_check(checks);
 	if (nr < 0) {
 		say("cannot look at this system: %s", strerror(-nr));
 		return exit_code_of(nr);
 	}
-	return json ? print_json(checks, nr) : print_table(checks, nr);
+	return a.json ? print_json(checks, nr) : print_table(checks, nr);
 }

@@ -57,7 +57,9 @@ extern const struct verb verb_upgrade;
 /* --- messages: to stderr, prefixed "ghost: ", one write each ------------------- */
 
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* A usage error: the sentence, where help is, exit 2. */
+/* What usage errors are about from here on: a place in a file; NULL: the command line. */
+void say_where(const char *path, int line, int column);
+/* A usage error: where, the sentence, where help is, exit 2. */
 _Noreturn void usage_error(const struct verb *verb, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 

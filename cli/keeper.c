@@ -537,10 +537,12 @@ static int say_ready(struct keeper *k)
 	clock_gettime(CLOCK_MONOTONIC, &k->started);
 	printf("enclave %u: %s decides for CPUs %s\n", k->record.enclave, k->run->policy->name,
 	       cpus);
-	if (!fflush(stdout))
-		return EXIT_OK;
-	say("cannot write to standard output: %s", strerror(errno));
-	return EXIT_FAILED;
+	if (fflush(stdout)) {
+		say("cannot write to standard output: %s", strerror(errno));
+		return EXIT_FAILED;
+	}
+	notify_ready();
+	return EXIT_OK;
 }
 
 /* --- agents that fail while the command runs --------------------------------------------- */
@@ -930,7 +932,9 @@ static void describe(struct keeper *k)
 	snprintf(k->record.policy, sizeof(k->record.policy), "%s", k->run->policy->name);
 	param_dump(k->run->policy, k->run->params, k->record.params, sizeof(k->record.params));
 	if (!k->run->command)
-		snprintf(k->record.command, sizeof(k->record.command), "ghost serve");
+		snprintf(k->record.command, sizeof(k->record.command), "ghost serve%s%s",
+			 k->run->config ? " --config=" : "", k->run->config ?: "");
+	snprintf(k->record.config, sizeof(k->record.config), "%s", k->run->config ?: "");
 	for (char **arg = k->run->command; arg && *arg && len < sizeof(k->record.command); arg++)
 		len += snprintf(k->record.command + len, sizeof(k->record.command) - len, "%s%s",
 				arg == k->run->command ? "" : " ", *arg);

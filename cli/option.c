@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
-#include "cli/cli.h"
+#include "cli/config.h"
 
 struct parse {
 	const struct verb *verb;
@@ -167,6 +167,8 @@ static error_t parse_key(int key, char *arg, struct argp_state *state)
 			diagnose(p, state->argv[state->next]);
 		usage_error(p->verb, "the command line cannot be understood");
 	default:
+		if (state->next > 0 && state->next <= state->argc)
+			config_at(state->argv[state->next - 1]);
 		state->input = p->input;
 		return p->parser(key, arg, state);
 	}

@@ -189,11 +189,12 @@ int run_record_write(const struct record *r)
 	char name[32];
 
 	enclave_name(name, sizeof(name), r->enclave);
-	return write_file(name, json_pack("{s:i, s:o, s:o, s:o, s:s, s:o, s:o}", "enclave",
-					  (int)r->enclave, "keeper", process_json(&r->keeper),
-					  "agent", process_json(&r->agent), "upgrader",
-					  process_json(&r->upgrader), "policy", r->policy, "params",
-					  json_text(r->params), "command", json_text(r->command)));
+	return write_file(name,
+			  json_pack("{s:i, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "enclave",
+				    (int)r->enclave, "keeper", process_json(&r->keeper), "agent",
+				    process_json(&r->agent), "upgrader", process_json(&r->upgrader),
+				    "policy", r->policy, "params", json_text(r->params), "command",
+				    json_text(r->command), "config", json_text(r->config)));
 }
 
 static void copy_text(char *to, size_t size, json_t *object, const char *key)
@@ -220,9 +221,19 @@ int run_record_read(uint32_t enclave, struct record *ret)
 	copy_text(r.params, sizeof(r.params), object, "params");
 	copy_text(r.policy, sizeof(r.policy), object, "policy");
 	copy_text(r.command, sizeof(r.command), object, "command");
+	copy_text(r.config, sizeof(r.config), object, "config");
 	json_decref(object);
 	*ret = r;
 	return 0;
+}
+
+int run_record_find(const char *config, struct record *ret)
+{
+	for (uint32_t id = 1; id < GHOST_ENCLAVES_MAX; id++)
+		if (!run_record_read(id, ret) && process_alive(&ret->keeper) &&
+		    !strcmp(ret->config, config))
+			return 0;
+	return -ENOENT;
 }
 
 void record_remove(uint32_t enclave)

@@ -32,6 +32,7 @@ struct record {
 	char policy[64];
 	char params[1024]; /* its parameters, as param_dump() writes them */
 	char command[256];
+	char config[256]; /* the file that it was made from, in full; or "" */
 };
 
 /*
@@ -44,6 +45,8 @@ void record_unlock(int lock);
 /* All below: hold the lock. 0 or a negative errno; -ENOENT: no such record. */
 int run_record_write(const struct record *r);
 int run_record_read(uint32_t enclave, struct record *ret);
+/* The enclave made from the file @config by a keeper that lives. */
+int run_record_find(const char *config, struct record *ret);
 void record_remove(uint32_t enclave);
 bool record_is_live(const struct record *r);
 /*

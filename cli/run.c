@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/config.h"
 #include "cli/run.h"
 #include "policies/policies.h"
 
@@ -30,7 +31,7 @@ const struct verb verb_run = {
 
 const struct verb verb_serve = {
 	.name = "serve",
-	.args = "POLICY [POLICY OPTION...]",
+	.args = "POLICY [POLICY OPTION...]\n--config=FILE",
 	.help = "keep an enclave for threads that other commands put into it",
 	.main = serve_main,
 };
@@ -41,6 +42,7 @@ enum {
 	KEY_ON_LOSS,
 	KEY_RESTART,
 	KEY_CGROUP,
+	KEY_CONFIG,
 	KEY_STATS,
 	KEY_STATS_JSON,
 	KEY_QUIET,
@@ -61,6 +63,10 @@ static const struct argp_option run_options[] = {
 	  "(serve) the threads of this cgroup and those below it, also later ones: a folder "
 	  "below " CGROUP_ROOT ", such as system.slice/nginx.service",
 	  0 },
+	{ "config", KEY_CONFIG, "FILE", 0,
+	  "(serve) take the policy and all options from FILE: lines as 'policy = NAME', "
+	  "'cpus = 0-3'; 'ghost check FILE' looks for errors in it",
+	  0 },
 	{ "stats", KEY_STATS, NULL, 0, "print a summary when the command has ended", 0 },
 	{ "stats-json", KEY_STATS_JSON, "FILE", 0, "write the summary to FILE, as JSON", 0 },
 	{ "quiet", KEY_QUIET, NULL, 0, "do not tell of agents that fail; errors are still told",
@@ -75,6 +81,8 @@ struct arguments {
 	struct verb verb; /* as verb_run or verb_serve, with what --help says of policies */
 	bool serves;	  /* without a command */
 	bool cpus_given;
+	bool any_given; /* options, but --config */
+	const char *config;
 	char *policy_name;
 };
 
@@ -149,6 +157,7 @@ static void set_cgroup(struct arguments *a, const char *text)
 
 static error_t parse_common(int key, char *arg, struct arguments *a)
 {
+	a->any_given |= key >= KEY_CPUS && key <= KEY_QUIET && key != KEY_CONFIG;
 	switch (key) {
 	case KEY_CPUS:
 		set_cpus(a, arg);
@@ -164,6 +173,14 @@ static error_t parse_common(int key, char *arg, struct arguments *a)
 		return 0;
 	case KEY_CGROUP:
 		set_cgroup(a, arg);
+		return 0;
+	case KEY_CONFIG:
+		if (!a->serves)
+			usage_error(&a->verb, "--config goes with 'ghost serve'");
+		if (a->run.policy)
+			usage_error(&a->verb, "a configuration file stands for the whole command "
+					      "line, and cannot be part of one");
+		a->config = arg;
 		return 0;
 	case KEY_STATS:
 		a->run.stats = true;
@@ -194,9 +211,13 @@ static error_t parse_first(int key, char *arg, struct argp_state *state)
 		state->next = state->argc;
 		return 0;
 	case ARGP_KEY_END:
-		if (!a->policy_name)
+		if (a->config && (a->policy_name || a->any_given))
 			usage_error(&a->verb,
-				    a->serves ? "name a policy" : "name a policy and a command");
+				    "--config stands for the whole command line: no policy and no "
+				    "other options go with it");
+		if (!a->policy_name && !a->config)
+			usage_error(&a->verb, a->serves ? "name a policy, or a file with --config" :
+							  "name a policy and a command");
 		return 0;
 	default:
 		return parse_common(key, arg, a);
@@ -296,6 +317,55 @@ static int check_command(const char *name)
 	return ret;
 }
 
+/* From the policy's name on. */
+static void parse_rest(struct arguments *a, int argc, char **argv)
+{
+	struct argp_option *options = param_options(run_options, NR_RUN_OPTIONS, a->run.policy);
+
+	if (a->config)
+		argv = config_argv(options, &argc);
+	a->verb.more = a->run.policy->help;
+	options_parse(&a->verb, options, parse_second, a, argc, argv);
+}
+
+static int all_cpus(struct arguments *a)
+{
+	int err = a->cpus_given ? 0 : ghost_cpuset_online(&a->run.cpus);
+
+	if (!err)
+		return EXIT_OK;
+	say("cannot tell which CPUs are online: %s", strerror(-err));
+	return EXIT_FAILED;
+}
+
+/* Two files of one name are two services: the record wants it in full. */
+static int configure(struct arguments *a)
+{
+	a->run.config = realpath(a->config, NULL);
+	if (!a->run.config) {
+		say("cannot read %s: %s", a->config, strerror(errno));
+		return EXIT_FAILED;
+	}
+	if (strlen(a->run.config) >= sizeof(((struct record *)NULL)->config)) {
+		say("the name %s is too long", a->run.config);
+		return EXIT_FAILED;
+	}
+	a->run.policy = param_policy(&a->verb, config_read(&a->verb, a->config));
+	param_defaults(a->run.policy, a->run.params);
+	parse_rest(a, 0, NULL);
+	say_where(NULL, 0, 0);
+	return all_cpus(a);
+}
+
+int run_configure(const struct verb *verb, const char *path, struct run *ret)
+{
+	struct arguments a = { .verb = *verb, .serves = true, .config = path };
+	int code = configure(&a);
+
+	*ret = a.run;
+	return code;
+}
+
 static int run(const struct verb *verb, int argc, char **argv)
 {
 	struct arguments a = { .verb = *verb, .serves = verb == &verb_serve };
@@ -305,22 +375,18 @@ static int run(const struct verb *verb, int argc, char **argv)
 	a.verb.more = list_policies();
 	options_parse(&a.verb, param_options(run_options, NR_RUN_OPTIONS, NULL), parse_first, &a,
 		      argc, argv);
-	a.run.policy = param_policy(&a.verb, a.policy_name);
-	param_defaults(a.run.policy, a.run.params);
-	rest = a.run.command;
-	a.run.command = NULL;
-	a.verb.more = a.run.policy->help;
-	options_parse(&a.verb, param_options(run_options, NR_RUN_OPTIONS, a.run.policy),
-		      parse_second, &a, argc - (rest - argv), rest);
-
-	if (!a.cpus_given) {
-		ret = ghost_cpuset_online(&a.run.cpus);
-		if (ret) {
-			say("cannot tell which CPUs are online: %s", strerror(-ret));
-			return EXIT_FAILED;
-		}
+	if (a.config) {
+		ret = configure(&a);
+	} else {
+		a.run.policy = param_policy(&a.verb, a.policy_name);
+		param_defaults(a.run.policy, a.run.params);
+		rest = a.run.command;
+		a.run.command = NULL;
+		parse_rest(&a, argc - (rest - argv), rest);
+		ret = all_cpus(&a);
 	}
-	ret = a.serves ? EXIT_OK : check_command(a.run.command[0]);
+	if (!ret && !a.serves)
+		ret = check_command(a.run.command[0]);
 	ret = ret ?: check_kernel();
 	return ret ?: keeper_run(&a.run);
 }

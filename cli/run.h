@@ -27,6 +27,7 @@ struct run {
 	enum on_loss on_loss;
 	char **command;	    /* NULL: there is none, the enclave is for whoever is put into it */
 	const char *cgroup; /* whose threads are put into it, also later ones; or NULL */
+	const char *config; /* the file that it stands in, in full; or NULL */
 	const char *stats_json;
 	bool stats;
 	bool quiet;
@@ -39,6 +40,15 @@ static inline uint64_t now_ms(void)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * 1000ull + now.tv_nsec / 1000000;
 }
+
+/*
+ * What the configuration file at @path says, for @verb. Returns 0 or an exit code and
+ * has said why; exits 2 when something is wrong in it, and has said what and where.
+ */
+int run_configure(const struct verb *verb, const char *path, struct run *ret);
+
+/* Tell whoever started us as a service (systemd) that we are ready. */
+void notify_ready(void);
 
 /* The keeper: everything from loading to cleaning up. Returns the exit code. */
 int keeper_run(const struct run *run);

@@ -39,9 +39,28 @@ void say(const char *format, ...)
 	va_end(args);
 }
 
+__attribute__((format(printf, 2, 3))) static void say_with(const char *tail, const char *format,
+							   ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say_line(format, args, tail);
+	va_end(args);
+}
+
+static char where[512]; /* "FILE:LINE:COLUMN: ", or "" */
+
+void say_where(const char *path, int line, int column)
+{
+	where[0] = 0;
+	if (path)
+		snprintf(where, sizeof(where), "%s:%d:%d: ", path, line, column);
+}
+
 _Noreturn void usage_error(const struct verb *verb, const char *format, ...)
 {
-	char tail[128];
+	char text[2048], tail[128];
 	va_list args;
 
 	if (verb)
@@ -49,8 +68,9 @@ _Noreturn void usage_error(const struct verb *verb, const char *format, ...)
 	else
 		snprintf(tail, sizeof(tail), "; see 'ghost --help'");
 	va_start(args, format);
-	say_line(format, args, tail);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	say_with(tail, "%s%s", where, text);
 	exit(EXIT_USAGE);
 }
 

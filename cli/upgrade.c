@@ -30,7 +30,7 @@ static int upgrade_main(int argc, char **argv);
 
 const struct verb verb_upgrade = {
 	.name = "upgrade",
-	.args = "ENCLAVE POLICY [POLICY OPTION...]",
+	.args = "ENCLAVE POLICY [POLICY OPTION...]\n--config=FILE",
 	.help = "have another policy, or version, decide for an enclave while its threads run on",
 	.more = "The new agents get ready while the old ones decide, and take over when these end. "
 		"If they do not start, or fail within the time of the probe, the old ones decide "
@@ -40,11 +40,16 @@ const struct verb verb_upgrade = {
 
 enum {
 	KEY_PROBE = 0x100,
+	KEY_CONFIG,
 };
 
 static const struct argp_option upgrade_options[] = {
 	{ "probe", KEY_PROBE, "DURATION", 0,
 	  "for so long the old agents come back if the new ones fail (default: 1s)", 0 },
+	{ "config", KEY_CONFIG, "FILE", 0,
+	  "the enclave of 'ghost serve --config=FILE', and the policy that stands there now with its "
+	  "options; what else stands there waits for a new start",
+	  0 },
 	OPTION_JSON,
 	OPTION_HELP,
 };
@@ -56,6 +61,7 @@ struct upgrade {
 	uint32_t id;
 	char *policy_name;
 	char **rest;
+	const char *config;
 	uint64_t probe_ns;
 	bool json;
 
@@ -84,6 +90,11 @@ static error_t parse_common(int key, char *arg, struct upgrade *u)
 				    "--probe wants a duration up to an hour, such as 5s, not '%s'",
 				    arg);
 		return 0;
+	case KEY_CONFIG:
+		if (u->run.policy)
+			usage_error(&u->verb, "with --config the policy stands in the file");
+		u->config = arg;
+		return 0;
 	case 'j':
 		u->json = true;
 		return 0;
@@ -108,8 +119,11 @@ static error_t parse_first(int key, char *arg, struct argp_state *state)
 		state->next = state->argc;
 		return 0;
 	case ARGP_KEY_END:
-		if (!u->policy_name)
-			usage_error(&u->verb, "name an enclave and a policy");
+		if (u->config && u->id)
+			usage_error(&u->verb, "with --config the enclave is that of the file");
+		if (!u->policy_name && !u->config)
+			usage_error(&u->verb,
+				    "name an enclave and a policy, or a file with --config");
 		return 0;
 	default:
 		return parse_common(key, arg, u);
@@ -368,13 +382,28 @@ static int upgrade(struct upgrade *u)
 	return tell(u, &result, decides);
 }
 
+/* Which enclave? */
+static int find(struct upgrade *u)
+{
+	if (!u->config)
+		return EXIT_OK;
+	if (!run_record_find(u->run.config, &u->before)) {
+		u->id = u->before.enclave;
+		return EXIT_OK;
+	}
+	say("no 'ghost serve --config=%s' is running: there is nobody to upgrade; see 'ghost status'",
+	    u->config);
+	return EXIT_FAILED;
+}
+
 /* Under the lock, up to the point from which others can tell what we are at. */
 static int prepare(struct upgrade *u, int lock)
 {
 	int ret;
 
 	tidy();
-	ret = open_kernel(&u->backend);
+	ret = find(u);
+	ret = ret ?: open_kernel(&u->backend);
 	ret = ret ?: open_enclave(&u->enclave, u->backend, u->id);
 	ret = ret ?: refuse(u);
 	ret = ret ?: start_agent(u, lock);
@@ -393,6 +422,17 @@ static int prepare(struct upgrade *u, int lock)
 	return EXIT_FAILED;
 }
 
+/* From the policy's name on. */
+static int parse_rest(struct upgrade *u, int argc, char **argv)
+{
+	u->run.policy = param_policy(&u->verb, u->policy_name);
+	param_defaults(u->run.policy, u->run.params);
+	u->verb.more = u->run.policy->help;
+	options_parse(&u->verb, param_options(upgrade_options, NR_UPGRADE_OPTIONS, u->run.policy),
+		      parse_second, u, argc - (u->rest - argv), u->rest);
+	return EXIT_OK;
+}
+
 static int upgrade_main(int argc, char **argv)
 {
 	struct upgrade u = { .verb = verb_upgrade, .probe_ns = PROBE_NS_DEFAULT };
@@ -400,11 +440,9 @@ static int upgrade_main(int argc, char **argv)
 
 	options_parse(&u.verb, param_options(upgrade_options, NR_UPGRADE_OPTIONS, NULL),
 		      parse_first, &u, argc, argv);
-	u.run.policy = param_policy(&u.verb, u.policy_name);
-	param_defaults(u.run.policy, u.run.params);
-	u.verb.more = u.run.policy->help;
-	options_parse(&u.verb, param_options(upgrade_options, NR_UPGRADE_OPTIONS, u.run.policy),
-		      parse_second, &u, argc - (u.rest - argv), u.rest);
+	ret = u.config ? run_configure(&u.verb, u.config, &u.run) : parse_rest(&u, argc, argv);
+	if (ret)
+		return ret;
 	process_of(getpid(), &u.self);
 	lock = record_lock();
 	if (lock < 0)

@@ -9,7 +9,7 @@ shopt -s lastpipe # report counts in this shell, not in a pipe's
 export LC_ALL=C.UTF-8
 cd "${TIDY_ROOT:-$(dirname "$0")/../..}" || exit 99
 
-rooms='abi core bpf libghost policies sim cli vm bench tests docs'
+rooms='abi core bpf libghost policies sim cli systemd vm bench tests docs'
 # All bad words below are written so that this file does not contain them.
 
 n=0
