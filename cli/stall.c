@@ -112,11 +112,32 @@ uint64_t stall_committed(const struct ghost_enclave *e)
 	return sum;
 }
 
+/*
+ * The CPU whose agent should have decided about the thread @tid. Who waited may have
+ * run and ended since: then that of an agent that does not just wait for messages.
+ */
+static uint32_t cpu_of_agent(const struct ghost_enclave *e, uint32_t tid)
+{
+	const struct ghost_memory *mem = ghost_enclave_memory(e);
+	const struct ghost_status *st = find_thread(e, tid);
+	uint32_t ret = GHOST_CPU_NONE;
+
+	if (st)
+		return cpu_of(e, st);
+	for (uint32_t cpu = 0; cpu < mem->nr_cpus; cpu++) {
+		char state = mem->cpu[cpu].owned ? state_of(mem->cpu[cpu].agent_tid) : 0;
+
+		if (state &&
+		    (ret == GHOST_CPU_NONE || state == 'T' || state == 't' || state == 'D'))
+			ret = cpu;
+	}
+	return ret;
+}
+
 void stall_describe(const struct ghost_enclave *e, bool decides, char *buf, size_t size)
 {
 	const struct ghost_enclave_status *es = ghost_enclave_status(e);
-	const struct ghost_status *st = find_thread(e, es->lost_arg);
-	uint32_t cpu = st ? cpu_of(e, st) : GHOST_CPU_NONE, tid = 0;
+	uint32_t cpu = cpu_of_agent(e, es->lost_arg), tid = 0;
 	char what[128];
 
 	if (cpu < ghost_enclave_memory(e)->nr_cpus)

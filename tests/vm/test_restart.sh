@@ -44,6 +44,18 @@ goes_on 'and the command goes on'
 finish 'to its own end'
 clean 'and nothing is left'
 
+# Those that waited have run and ended before anybody asks who they were.
+"$ghost" run fifo_percpu --restart --stall 300ms -- \
+	sh -c "while [ ! -e $work/enough2 ]; do /bin/sleep 0.01; echo x; done" >"$work/marks" 2>"$work/told" &
+keeper=$!
+await 60 grep -q x "$work/marks"
+kill -STOP "$(status_of agent_pid)"
+await 20 decided_anew 1
+contains 'agent [0-9]+, of CPU [01], is stopped \(SIGSTOP\);' 'also when the thread that waited has ended since' "$(cat "$work/told")"
+touch "$work/enough2"
+wait $keeper
+clean 'and nothing is left'
+
 begin shinjuku --cpus 0,1 --restart
 kill -SEGV "$(status_of agent_pid)"
 await 20 decided_anew 1
