@@ -30,6 +30,7 @@ static const struct {
 	const char *name;
 	const char *help;
 } experiments[] = {
+	{ "faults", "agents that are killed, upgrades, ends: for how long nobody decides" },
 	{ "fig5", "transactions per second of one global agent (Figure 5)" },
 	{ "fig6", "requests of which few are long, and batch beside them (Figure 6)" },
 	{ "micro", "what switches, messages and commits cost (Table 3)" },
