@@ -16,11 +16,6 @@
 
 /* --- what a policy may ask --------------------------------------------------- */
 
-void *ghost_agent_data(const struct ghost_agent *a)
-{
-	return a->all->data;
-}
-
 uint32_t ghost_agent_cpu(const struct ghost_agent *a)
 {
 	return a->cpu;
@@ -68,7 +63,12 @@ const char *ghost_agent_param_text(const struct ghost_agent *a, unsigned int ind
 
 const struct ghost_cpuset *ghost_agent_free_cpus(const struct ghost_agent *a)
 {
-	return a->all->central ? &a->all->free : &a->own;
+	return &a->free;
+}
+
+uint32_t ghost_agent_nr_free(const struct ghost_agent *a)
+{
+	return a->nr_free;
 }
 
 struct ghost_task *ghost_agent_current(const struct ghost_agent *a, uint32_t cpu)
@@ -95,9 +95,9 @@ static bool agent_pick(struct ghost_agent *a, uint32_t cpu, struct ghost_task *t
 	/* Its own CPU; of the one that decides for all it is the others, and its own if it says so. */
 	if (!there || there->pick.task)
 		return false;
-	if (all->central ? there == a && !ghost_cpuset_has(&all->free, cpu) : there != a)
+	if (all->central ? there == a && !ghost_cpuset_has(&a->free, cpu) : there != a)
 		return false;
-	ghost_lock(&t->lock);
+	task_lock(a->all, t);
 	ok = t->state == TASK_RUNNABLE;
 	if (ok) {
 		t->state = TASK_PICKED;
@@ -108,13 +108,19 @@ static bool agent_pick(struct ghost_agent *a, uint32_t cpu, struct ghost_task *t
 			.slice_ns = slice_ns ?: GHOST_SLICE_INF,
 		};
 	}
-	ghost_unlock(&t->lock);
-	if (ok && all->central) {
+	task_unlock(a->all, t);
+	if (!ok)
+		return false;
+	if (ghost_cpuset_has(&a->free, cpu)) {
+		ghost_cpuset_del(&a->free, cpu);
+		a->nr_free--;
+	}
+	if (all->central) {
 		inbox_taken(a, t);
 		ghost_cpuset_add(&all->picked, cpu);
 		all->any_picked = true;
 	}
-	return ok;
+	return true;
 }
 
 bool ghost_agent_pick(struct ghost_agent *a, uint32_t cpu, struct ghost_task *t, uint64_t slice_ns)
@@ -305,11 +311,11 @@ static int agents_prepare(struct ghost_agents *all, const struct ghost_agents_op
 	{
 		struct ghost_agent *a = &all->agent[i++];
 
+		a->data = all->data;
 		a->all = all;
 		a->cpu = cpu;
 		a->page = &all->mem->cpu[cpu];
 		a->rw = &all->mem->cpu_rw[cpu];
-		ghost_cpuset_add(&a->own, cpu);
 		all->by_cpu[cpu] = a;
 	}
 	far = calloc(all->nr, sizeof(*far));

@@ -120,12 +120,13 @@ static bool have_only_ours(const struct ghost_agent *a)
 static void find_free(struct ghost_agent *a)
 {
 	struct ghost_agents *all = a->all;
-	bool any = false;
 
+	a->nr_free = 0;
 	/* In each round of an agent that spins: no word more than there are CPUs. */
 	for (uint32_t w = 0; w * 64 < all->mem->nr_cpus; w++) {
 		uint64_t idle = __atomic_load_n(&all->status->idle[w], __ATOMIC_RELAXED);
-		uint64_t free = idle & all->cpus.word[w] & ~a->own.word[w];
+		uint64_t self = w == a->cpu / 64 ? 1ull << a->cpu % 64 : 0;
+		uint64_t free = idle & all->cpus.word[w] & ~self;
 
 		for (uint64_t rest = free; rest; rest &= rest - 1) {
 			uint32_t cpu = w * 64 + __builtin_ctzll(rest);
@@ -133,12 +134,15 @@ static void find_free(struct ghost_agent *a)
 
 			if (there->current || there->staged.task || !available(there))
 				free &= ~(rest & -rest);
+			else
+				a->nr_free++;
 		}
-		all->free.word[w] = free;
-		any |= free != 0;
+		a->free.word[w] = free;
 	}
-	if (!any && !a->staged.task && have_only_ours(a))
-		ghost_cpuset_add(&all->free, a->cpu);
+	if (!a->nr_free && !a->staged.task && have_only_ours(a)) {
+		ghost_cpuset_add(&a->free, a->cpu);
+		a->nr_free = 1;
+	}
 }
 
 static void write_txn(const struct pick *pick, struct ghost_txn *txn)
@@ -248,23 +252,17 @@ bool ghost_agent_stage(struct ghost_agent *a, uint32_t cpu, struct ghost_task *t
 {
 	struct ghost_agents *all = a->all;
 	struct ghost_agent *there = cpu < all->mem->nr_cpus ? all->by_cpu[cpu] : NULL;
-	bool ok;
 
 	if (!all->central || !there || there == a || there->staged.task || !available(there))
 		return false;
-	ghost_lock(&t->lock);
-	ok = t->state == TASK_RUNNABLE;
-	if (ok) {
-		t->state = TASK_PICKED;
-		there->staged = (struct pick){
-			.task = t,
-			.seq = t->seq,
-			.slice_ns = slice_ns ?: GHOST_SLICE_INF,
-		};
-	}
-	ghost_unlock(&t->lock);
-	if (!ok)
+	if (t->state != TASK_RUNNABLE)
 		return false;
+	t->state = TASK_PICKED;
+	there->staged = (struct pick){
+		.task = t,
+		.seq = t->seq,
+		.slice_ns = slice_ns ?: GHOST_SLICE_INF,
+	};
 	inbox_taken(a, t);
 	write_pick(there);
 	/* The pick first, then the bit: the CPU sets that and then looks at the pick once more. */
@@ -390,7 +388,9 @@ static bool decide(struct ghost_agent *a)
 	reap(a);
 	busy = drain(a);
 	find_free(a);
-	all->policy->schedule(a, a->cpu);
+	/* In most rounds of a machine that is not full there is nothing to decide. */
+	if (all->nr_waiting || all->nr_staged)
+		all->policy->schedule(a, a->cpu);
 	step(a, GHOST_STEP_SCHEDULE);
 	busy |= all->any_kick || all->any_picked;
 	if (all->any_kick)

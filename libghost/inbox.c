@@ -210,9 +210,9 @@ void inbox_handle(struct ghost_agent *a, const struct ghost_msg *m)
 	t = task_at(&a->all->tasks, m->slot);
 	if (!t)
 		return;
-	ghost_lock(&t->lock);
+	task_lock(a->all, t);
 	handle_locked(a, t, m);
-	ghost_unlock(&t->lock);
+	task_unlock(a->all, t);
 }
 
 /* Number, flags and owner of one slot, as of one moment. */
@@ -252,7 +252,7 @@ static void rebuild_slot(struct ghost_agent *a, uint32_t slot, uint32_t queue)
 
 	if (!t || (queue != GHOST_QUEUE_NONE && home_of(a->all, st) != queue))
 		return;
-	ghost_lock(&t->lock);
+	task_lock(a->all, t);
 	/* Under the lock: what another agent has handled by now is not older than this. */
 	word = status_read(st, &gtid);
 	flags = ghost_status_flags(word);
@@ -287,7 +287,7 @@ static void rebuild_slot(struct ghost_agent *a, uint32_t slot, uint32_t queue)
 			t->state = TASK_BLOCKED;
 		}
 	}
-	ghost_unlock(&t->lock);
+	task_unlock(a->all, t);
 }
 
 void inbox_rebuild(struct ghost_agent *a, uint32_t queue)
@@ -304,19 +304,19 @@ bool inbox_back(struct ghost_agent *a, struct ghost_task *t, uint32_t seq)
 {
 	bool back;
 
-	ghost_lock(&t->lock);
+	task_lock(a->all, t);
 	back = t->state == TASK_PICKED && t->seq == seq;
 	if (back) {
 		task_waits_for(a, t);
 		t->state = TASK_RUNNABLE;
 	}
-	ghost_unlock(&t->lock);
+	task_unlock(a->all, t);
 	return back;
 }
 
 void inbox_refused(struct ghost_agent *a, struct ghost_task *t, uint32_t seq, uint32_t state)
 {
-	ghost_lock(&t->lock);
+	task_lock(a->all, t);
 	/* If a message was handled meanwhile, the policy has heard of it there. */
 	if (t->state == TASK_PICKED && t->seq == seq) {
 		switch (state) {
@@ -332,5 +332,5 @@ void inbox_refused(struct ghost_agent *a, struct ghost_task *t, uint32_t seq, ui
 			task_waits(a, t, GHOST_CAUSE_REFUSED);
 		}
 	}
-	ghost_unlock(&t->lock);
+	task_unlock(a->all, t);
 }

@@ -23,33 +23,36 @@ struct pick {
 
 /* One per CPU of the enclave. */
 struct ghost_agent {
+	void *data; /* the policy's; first: ghost_agent_data() looks here */
 	struct ghost_agents *all;
+	struct pick pick; /* for this CPU */
 	uint32_t cpu;
+	uint32_t nr_free; /* CPUs in @free */
+	bool wake_any;
+	/* Central: this CPU, as the agent that decides sees it. */
+	struct ghost_task *current; /* committed there, and no message says that it left */
+	uint64_t began_ns;	    /* when it came there; 0: it has not been seen there yet */
+	uint64_t committed_ns;	    /* when that was */
+	struct pick staged;	    /* written ahead for when that one leaves */
+
 	const struct ghost_cpu *page;
 	struct ghost_cpu_rw *rw;
+	uint64_t now_ns; /* of this round; 0: nobody has asked yet */
+	uint64_t due_ns; /* when the policy wants to be called again; ~0: when there is news */
+	struct ghost_cpuset free; /* CPUs that may be picked for, in this round */
+	struct ghost_cpuset wake;
 	uint16_t *neighbours;
 	uint32_t nr_neighbours;
-
-	struct ghost_cpuset own; /* its CPU */
-	struct pick pick;	 /* for this CPU */
-	struct ghost_cpuset wake;
-	bool wake_any;
-	uint64_t now_ns; /* of this round; 0: nobody has asked yet */
 
 	/* of this CPU's queue; any agent may drain it, one at a time */
 	struct ghost_lock queue_lock;
 	uint32_t overflow_seen;
 
-	/* Central: this CPU, as the agent that decides sees it. */
-	struct ghost_task *current; /* committed there, and no message says that it left */
-	uint64_t committed_ns;	    /* when that was */
-	uint64_t began_ns;	    /* when it came there; 0: it has not been seen there yet */
-	struct pick staged;	    /* written ahead for when that one leaves */
-	uint32_t turn;		    /* word: whose turn it is to decide; advances when it is ours */
+	/* Central: whose turn it is to decide. */
+	uint32_t turn; /* word: advances when it is ours */
 	uint32_t wanted_seen;
 	uint32_t nr_only;  /* threads that wait to be picked and can run nowhere else */
 	uint64_t since_ns; /* when this turn began */
-	uint64_t due_ns;   /* when the policy wants to be called again; ~0: when there is news */
 
 	void *thread; /* the backend's; NULL: not started */
 	int err;      /* why it could not become an agent */
@@ -81,7 +84,6 @@ struct ghost_agents {
 	uint32_t queue; /* where all messages go */
 	bool rebuilt;	/* the table was read */
 	uint32_t overflow_seen;
-	struct ghost_cpuset free; /* CPUs that may be picked for, in this round */
 	struct ghost_cpuset picked;
 	bool any_picked;
 	struct ghost_cpuset staged; /* CPUs with a pick written ahead */
@@ -107,6 +109,19 @@ static inline void step(struct ghost_agent *a, enum ghost_step what)
 {
 	if (a->all->backend->step)
 		a->all->backend->step(a->all->backend, what);
+}
+
+/* One that decides for all CPUs meets nobody: it pays for no lock. */
+static inline void task_lock(const struct ghost_agents *all, struct ghost_task *t)
+{
+	if (!all->central)
+		ghost_lock(&t->lock);
+}
+
+static inline void task_unlock(const struct ghost_agents *all, struct ghost_task *t)
+{
+	if (!all->central)
+		ghost_unlock(&t->lock);
 }
 
 /* Do the agents decide, and shall they go on? */

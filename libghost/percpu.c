@@ -126,6 +126,8 @@ void percpu_loop(struct ghost_agent *a)
 		step(a, GHOST_STEP_NUMBER);
 		drain(a, a);
 		help(a);
+		ghost_cpuset_add(&a->free, a->cpu);
+		a->nr_free = 1;
 		p->schedule(a, a->cpu);
 		step(a, GHOST_STEP_SCHEDULE);
 		commit(a, agent_seq);

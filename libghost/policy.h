@@ -30,8 +30,15 @@ struct ghost_task;
 
 /* --- a thread, as a policy sees it ---------------------------------------- */
 
+/* Where ghost_task_data() looks: every callback asks, and a call costs more than the answer. */
+#define GHOST_TASK_DATA 96
+
 /* Private data, ghost_policy.task_size bytes, zeroed when the thread appears. */
-void *ghost_task_data(struct ghost_task *t);
+static inline void *ghost_task_data(struct ghost_task *t)
+{
+	return (char *)t + GHOST_TASK_DATA;
+}
+
 uint32_t ghost_task_tid(const struct ghost_task *t);
 /* The CPU it runs or last ran on. */
 uint32_t ghost_task_cpu(const struct ghost_task *t);
@@ -80,7 +87,11 @@ bool ghost_task_hint(const struct ghost_task *t, struct ghost_hint *ret);
 /* --- what a policy may ask of the agent that calls it ---------------------- */
 
 /* Private data of the policy, ghost_policy.size bytes, one for all agents. */
-void *ghost_agent_data(const struct ghost_agent *a);
+static inline void *ghost_agent_data(const struct ghost_agent *a)
+{
+	return *(void *const *)a; /* the first of what the library knows of it */
+}
+
 /* The CPU this agent runs on. */
 uint32_t ghost_agent_cpu(const struct ghost_agent *a);
 /* All CPUs of the enclave. */
@@ -104,9 +115,12 @@ const char *ghost_agent_param_text(const struct ghost_agent *a, unsigned int ind
 /*
  * CPUs that have nothing to run and for which this call of schedule() may
  * pick: the agent's own; of the agent of a central policy all that idle, but
- * not the one where it runs itself. Valid during the call.
+ * not the one where it runs itself. The set loses each CPU that is picked for.
+ * Valid during the call.
  */
 const struct ghost_cpuset *ghost_agent_free_cpus(const struct ghost_agent *a);
+/* How many they are: it is not worth looking at all words to learn that it is none. */
+uint32_t ghost_agent_nr_free(const struct ghost_agent *a);
 /*
  * Central: the thread that was put on @cpu and has not left it, as far as
  * messages tell; NULL: none. Picking for that CPU displaces it: task_runnable()
@@ -274,7 +288,8 @@ struct ghost_policy {
 	void (*cpu_event)(struct ghost_agent *a, const struct ghost_msg *m);
 	/*
 	 * What should run on @cpu, the agent's own, now? Call ghost_agent_pick(),
-	 * or nothing to leave it idle. Central: on all of ghost_agent_free_cpus().
+	 * or nothing to leave it idle. Central: on all of ghost_agent_free_cpus(),
+	 * in every round in which a thread waits to be picked or is staged.
 	 */
 	void (*schedule)(struct ghost_agent *a, uint32_t cpu);
 	/* Once, after all other callbacks. */

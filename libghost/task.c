@@ -50,11 +50,6 @@ void task_reset(struct task_table *tt, struct ghost_task *t, uint32_t slot, uint
 	memset(t->data, 0, tt->task_size);
 }
 
-void *ghost_task_data(struct ghost_task *t)
-{
-	return t->data;
-}
-
 uint32_t ghost_task_tid(const struct ghost_task *t)
 {
 	return (uint32_t)t->gtid;

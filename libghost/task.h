@@ -14,6 +14,7 @@
 #include "abi/status.h"
 #include "libghost/barrier.h"
 #include "libghost/hints_table.h"
+#include "libghost/policy.h"
 
 enum task_state {
 	TASK_UNKNOWN = 0,
@@ -28,21 +29,24 @@ enum task_state {
  * change of its affinity or priority.
  */
 struct ghost_task {
+	struct hints *hints; /* where its hint is looked for; NULL: nowhere */
+	struct task_hint hint;
+	uint64_t gtid;
+	uint32_t slot;
+	uint16_t on; /* central: 1 + the CPU where it was put, until a message says it left */
+	/* Central: 1 + the only CPU where it can run, while it waits to be picked; 0: several, or none. */
+	uint16_t only;
+	/* A new cache line: what each decision needs, and next to it what the policy does. */
 	const struct ghost_status *status;
 	struct ghost_lock lock;
 	uint32_t state; /* enum task_state */
 	uint32_t seq;	/* of the last message handled */
-	uint32_t slot;
-	bool bound; /* until its next message it may only run where it ran last */
-	bool waits; /* central: it is counted among those that wait to be picked */
-	/* Central: 1 + the only CPU where it can run, while it waits to be picked; 0: several, or none. */
-	uint16_t only;
-	uint16_t on; /* central: 1 + the CPU where it was put, until a message says it left */
-	uint64_t gtid;
-	struct hints *hints; /* where its hint is looked for; NULL: nowhere */
-	struct task_hint hint;
+	bool bound;	/* until its next message it may only run where it ran last */
+	bool waits;	/* central: it is counted among those that wait to be picked */
 	char data[] __attribute__((aligned(16)));
 };
+
+_Static_assert(offsetof(struct ghost_task, data) == GHOST_TASK_DATA, "as policies expect");
 
 struct task_table {
 	char *memory;

@@ -12,17 +12,6 @@
 
 #include "libghost/topo.h"
 
-int ghost_cpuset_next(const struct ghost_cpuset *s, unsigned int cpu)
-{
-	for (; cpu < GHOST_CPUS_MAX; cpu = (cpu | 63) + 1) {
-		uint64_t rest = s->word[cpu / 64] >> (cpu % 64);
-
-		if (rest)
-			return cpu + __builtin_ctzll(rest);
-	}
-	return -1;
-}
-
 unsigned int ghost_cpuset_count(const struct ghost_cpuset *s)
 {
 	unsigned int n = 0;

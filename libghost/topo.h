@@ -34,7 +34,16 @@ static inline void ghost_cpuset_del(struct ghost_cpuset *s, unsigned int cpu)
 }
 
 /* The first member at or after @cpu, or -1. */
-int ghost_cpuset_next(const struct ghost_cpuset *s, unsigned int cpu);
+static inline int ghost_cpuset_next(const struct ghost_cpuset *s, unsigned int cpu)
+{
+	for (; cpu < GHOST_CPUS_MAX; cpu = (cpu | 63) + 1) {
+		uint64_t rest = s->word[cpu / 64] >> (cpu % 64);
+
+		if (rest)
+			return cpu + __builtin_ctzll(rest);
+	}
+	return -1;
+}
 
 #define ghost_cpuset_for_each(cpu, s) \
 	for (int cpu = ghost_cpuset_next(s, 0); cpu >= 0; cpu = ghost_cpuset_next(s, cpu + 1))
@@ -43,7 +52,10 @@ static inline bool ghost_cpuset_empty(const struct ghost_cpuset *s)
 {
 	uint64_t any = 0;
 
+	if (s->word[0])
+		return false;
 	/* Most are, and then this is less work than looking for the first that is not. */
+#pragma GCC unroll 16
 	for (int i = 0; i < GHOST_CPU_WORDS; i++)
 		any |= s->word[i];
 	return !any;

@@ -20,7 +20,7 @@ static __u32 nr_waits[LOOP_SLOTS]; /* times it was told to wait to be picked */
 static enum ghost_cause last_cause[LOOP_SLOTS];
 static __u64 free_cpus;
 static struct ghost_task *current[LOOP_CPUS];
-static __u32 unstaged, nr_cpu_events;
+static __u32 unstaged, nr_cpu_events, nr_asked;
 static __u64 since_ns[LOOP_CPUS], round_ns, again_ns, due_ns[3]; /* due: 0 is none */
 
 static __u32 slot_of(const struct ghost_task *t)
@@ -44,9 +44,22 @@ static void cpu_event(struct ghost_agent *a, const struct ghost_msg *m)
 	nr_cpu_events += m->type == GHOST_MSG_CPU_TIMER_EXPIRED && m->cookie == 5;
 }
 
+static bool picks(struct ghost_agent *a, __u32 cpu)
+{
+	bool was_free = ghost_cpuset_has(ghost_agent_free_cpus(a), cpu);
+	__u32 nr = ghost_agent_nr_free(a);
+	bool ok = ghost_agent_pick(a, cpu, task[want[cpu]], 1000);
+
+	assert_false(ok && ghost_cpuset_has(ghost_agent_free_cpus(a), cpu));
+	assert_int_equal(ghost_agent_nr_free(a), nr - (ok && was_free));
+	return ok;
+}
+
 static void schedule(struct ghost_agent *a, uint32_t self)
 {
+	nr_asked++;
 	free_cpus = ghost_agent_free_cpus(a)->word[0];
+	assert_int_equal(ghost_agent_nr_free(a), ghost_cpuset_count(ghost_agent_free_cpus(a)));
 	round_ns = ghost_agent_now_ns(a);
 	for (size_t i = 0; i < ARRAY_LEN(due_ns); i++)
 		if (due_ns[i])
@@ -61,7 +74,7 @@ static void schedule(struct ghost_agent *a, uint32_t self)
 			unstage[cpu] = false;
 		}
 		if (want[cpu])
-			said[cpu] = ghost_agent_pick(a, cpu, task[want[cpu]], 1000);
+			said[cpu] = picks(a, cpu);
 		if (stage[cpu])
 			said[cpu] = ghost_agent_stage(a, cpu, task[stage[cpu]], 1000);
 		want[cpu] = stage[cpu] = 0;
@@ -128,6 +141,12 @@ static void waits(__u32 slot)
 	assert_int_equal(nr_waits[slot], 1);
 }
 
+/* Somebody waits for whom there is never a CPU: the policy is asked in every round. */
+static void is_asked(void)
+{
+	waits(LOOP_SLOTS - 1);
+}
+
 /* It is on @cpu by a commit. */
 static void runs(__u32 slot, __u32 cpu)
 {
@@ -166,6 +185,7 @@ static void test_central_waits_for_room_for_its_queue(void **state)
 
 static void test_central_picks_of_a_round_are_one_request(void **state)
 {
+	is_asked();
 	waits(1);
 	waits(2);
 	idle(0xe);
@@ -187,6 +207,7 @@ static void test_central_picks_of_a_round_are_one_request(void **state)
 
 static void test_central_cpus_that_cannot_be_had_are_not_free(void **state)
 {
+	is_asked();
 	idle(0xf);
 	look();
 	/* Its own never is. */
@@ -201,6 +222,31 @@ static void test_central_cpus_that_cannot_be_had_are_not_free(void **state)
 	loop_event(1, GHOST_MSG_TASK_BLOCKED, LOOP_INUSE);
 	look();
 	assert_int_equal(free_cpus, 0x8);
+}
+
+static void test_central_is_not_asked_while_nobody_waits(void **state)
+{
+	__u32 before = nr_asked;
+
+	look();
+	idle(0xe);
+	look();
+	assert_int_equal(nr_asked, before);
+	waits(1);
+	look();
+	assert_true(nr_asked > before);
+	want[1] = 1;
+	look();
+	before = nr_asked;
+	look();
+	assert_int_equal(nr_asked, before);
+	/* One that is written ahead may have to come back. */
+	waits(2);
+	stage[1] = 2;
+	look();
+	before = nr_asked;
+	look();
+	assert_true(nr_asked > before);
 }
 
 static void test_central_its_own_cpu_cannot_be_picked_for(void **state)
@@ -308,20 +354,22 @@ static void test_central_time_stands_still_for_a_round(void **state)
 	asks = puppet;
 	asks.task_runnable = in_the_middle_of_a_round;
 	loop_reset(4);
-	clock_is(5000);
 	assert_int_equal(ghost_agents_start(&loop.agents, loop.enclave, &asks, NULL), 0);
 	loop_wait(0);
-	assert_int_equal(round_ns, 5000);
-	clock_is(6000);
+	clock_is(5000);
 	loop_new(1, MADE);
 	look();
-	assert_int_equal(again_ns, 6000);
+	assert_int_equal(again_ns, 5000);
 	/* One that has found something looks once more: nothing, at 9000. */
 	assert_int_equal(round_ns, 9000);
+	clock_is(6000);
+	look();
+	assert_int_equal(round_ns, 6000);
 }
 
 static void test_central_a_thread_runs_since_it_came_to_its_cpu(void **state)
 {
+	is_asked();
 	assert_int_equal(since_ns[1], 0);
 	waits(1);
 	/* It has run before. */
@@ -353,6 +401,7 @@ static void test_central_a_thread_runs_since_it_came_to_its_cpu(void **state)
 
 static void test_central_a_staged_thread_runs_since_its_cpu_took_it(void **state)
 {
+	is_asked();
 	runs(1, 1);
 	waits(2);
 	stage[1] = 2;
@@ -372,6 +421,7 @@ static void test_central_a_staged_thread_runs_since_its_cpu_took_it(void **state
 
 static void test_central_relaxes_until_the_earliest_time_that_is_due(void **state)
 {
+	is_asked();
 	assert_true(loop.at[0].until_ns == ~0ull);
 	due_ns[0] = 900;
 	due_ns[1] = 700;
@@ -498,6 +548,7 @@ static void cpu_takes_it(void)
 
 static void test_central_lends_its_cpu_when_it_has_the_only_one(void **state)
 {
+	is_asked();
 	for (__u32 cpu = 1; cpu < 4; cpu++)
 		loop.cpu[cpu].state = GHOST_CPU_OFF;
 	waits(1);
@@ -671,6 +722,7 @@ static void test_central_a_message_makes_a_staged_thread_void(void **state)
 
 static void test_central_a_staged_thread_can_be_taken_back_unless_it_is_gone(void **state)
 {
+	is_asked();
 	runs(1, 1);
 	waits(2);
 	stage[1] = 2;
@@ -746,6 +798,7 @@ int main(void)
 		T(test_central_waits_for_room_for_its_queue),
 		T(test_central_picks_of_a_round_are_one_request),
 		T(test_central_cpus_that_cannot_be_had_are_not_free),
+		T(test_central_is_not_asked_while_nobody_waits),
 		T(test_central_its_own_cpu_cannot_be_picked_for),
 		T(test_central_a_busy_cpu_can_be_picked_for),
 		T(test_central_a_refusal_comes_back_when_no_message_tells),
