@@ -102,14 +102,13 @@ static void write_ahead(struct ghost_agent *a, struct fifo *f)
 
 static void schedule(struct ghost_agent *a, uint32_t cpu)
 {
-	struct ghost_cpuset cpus = *ghost_agent_free_cpus(a);
+	const struct ghost_cpuset *cpus = ghost_agent_free_cpus(a);
 	struct fifo *f = ghost_agent_data(a);
 	struct ghost_task *t;
 
-	ghost_cpuset_for_each(idle, &cpus) if (!take_back(a, f, &cpus)) break;
-	while ((t = runq_pop_any(&f->q, &cpus, &cpu)))
-		if (ghost_agent_pick(a, cpu, t, ghost_agent_param(a, 0)))
-			ghost_cpuset_del(&cpus, cpu);
+	ghost_cpuset_for_each(idle, cpus) if (!take_back(a, f, cpus)) break;
+	while ((t = runq_pop_any(&f->q, cpus, &cpu)))
+		ghost_agent_pick(a, cpu, t, ghost_agent_param(a, 0));
 	if (ghost_agent_param(a, 1))
 		write_ahead(a, f);
 }

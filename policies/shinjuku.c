@@ -21,6 +21,7 @@ const struct ghost_policy policy_shinjuku = {
 	.size = sizeof(struct shinjuku),
 	.task_size = sizeof(struct shinjuku_task),
 	.params = params,
+	.init = shinjuku_init,
 	.task_runnable = shinjuku_runnable,
 	.task_blocked = shinjuku_blocked,
 	.task_gone = shinjuku_gone,

@@ -44,6 +44,8 @@ struct shinjuku {
 	struct runq waits[SHINJUKU_NR_CLASSES];
 	struct runq runs[SHINJUKU_NR_CLASSES]; /* who was put on a CPU first is first */
 	uint64_t over_ns[SHINJUKU_NR_CLASSES]; /* before that nobody's turn is over; 0: not known */
+	uint64_t slice_ns[SHINJUKU_NR_CLASSES];
+	bool timer;
 };
 
 struct shinjuku_task {
@@ -53,13 +55,17 @@ struct shinjuku_task {
 	enum shinjuku_class class_;
 };
 
-static uint64_t shinjuku_slice_ns(const struct ghost_agent *a, enum shinjuku_class class_)
+static int shinjuku_init(struct ghost_agent *a, void *data)
 {
 	uint64_t slice = ghost_agent_param(a, 0);
+	struct shinjuku *s = data;
 
-	if (class_ == SHINJUKU_LATENCY || slice > GHOST_SLICE_INF / SHINJUKU_BATCH_SLICES)
-		return slice;
-	return slice * SHINJUKU_BATCH_SLICES;
+	s->slice_ns[SHINJUKU_LATENCY] = slice;
+	s->slice_ns[SHINJUKU_BATCH] = slice > GHOST_SLICE_INF / SHINJUKU_BATCH_SLICES ?
+					      slice :
+					      slice * SHINJUKU_BATCH_SLICES;
+	s->timer = ghost_agent_param(a, 1);
+	return 0;
 }
 
 /*
@@ -88,15 +94,15 @@ static void shinjuku_gone(struct ghost_agent *a, struct ghost_task *t, bool dead
 }
 
 /* Returns false when @t is not runnable any more. */
-static bool shinjuku_run(struct ghost_agent *a, struct ghost_task *t, uint32_t cpu)
+static bool shinjuku_run(struct ghost_agent *a, struct shinjuku *s, struct ghost_task *t,
+			 uint32_t cpu)
 {
-	struct shinjuku *s = ghost_agent_data(a);
 	struct shinjuku_task *st = ghost_task_data(t);
-	uint64_t slice = shinjuku_slice_ns(a, st->class_);
+	uint64_t slice = s->slice_ns[st->class_];
 
 	/* If the agent should be late, the tick ends the slice. */
-	if (ghost_agent_param(a, 1) ? !ghost_agent_pick_timed(a, cpu, t, slice) :
-				      !ghost_agent_pick(a, cpu, t, slice))
+	if (s->timer ? !ghost_agent_pick_timed(a, cpu, t, slice) :
+		       !ghost_agent_pick(a, cpu, t, slice))
 		return false;
 	if (!st->turn_ends)
 		st->turn_ends = slice == GHOST_SLICE_INF ? slice : ghost_task_runtime_ns(t) + slice;
@@ -106,13 +112,13 @@ static bool shinjuku_run(struct ghost_agent *a, struct ghost_task *t, uint32_t c
 }
 
 /* The first of @class_ that waits and may run on @cpu does. Returns false when there is none. */
-static bool shinjuku_displace(struct ghost_agent *a, uint32_t cpu, enum shinjuku_class class_)
+static bool shinjuku_displace(struct ghost_agent *a, struct shinjuku *s, uint32_t cpu,
+			      enum shinjuku_class class_)
 {
-	struct shinjuku *s = ghost_agent_data(a);
 	struct ghost_task *t;
 
 	while ((t = runq_pop(&s->waits[class_], cpu)))
-		if (shinjuku_run(a, t, cpu))
+		if (shinjuku_run(a, s, t, cpu))
 			return true;
 	return false;
 }
@@ -121,35 +127,38 @@ static bool shinjuku_displace(struct ghost_agent *a, uint32_t cpu, enum shinjuku
  * Those of @class_ that run make room: for better ones at once, for their own
  * after a slice; whoever has been there longest first.
  */
-static void shinjuku_make_room(struct ghost_agent *a, enum shinjuku_class class_)
+static void shinjuku_make_room(struct ghost_agent *a, struct shinjuku *s,
+			       enum shinjuku_class class_)
 {
-	struct shinjuku *s = ghost_agent_data(a);
+	bool better = class_ > SHINJUKU_LATENCY && runq_len(&s->waits[SHINJUKU_LATENCY]);
 	uint64_t slice, since, over_ns, now;
 	struct runq_entry *e;
 	bool stuck = false;
+	uint32_t self;
 
-	if (!runq_len(&s->runs[class_]))
+	if (!runq_len(&s->runs[class_]) || (!better && !runq_len(&s->waits[class_])))
 		return;
-	slice = shinjuku_slice_ns(a, class_);
 	now = ghost_agent_now_ns(a);
+	/* Most rounds: all are busy, and have been looked at. */
+	if (!better && now < s->over_ns[class_]) {
+		ghost_agent_due(a, s->over_ns[class_]);
+		return;
+	}
+	slice = s->slice_ns[class_];
+	self = ghost_agent_cpu(a);
 	/* A turn that a timer has not ended in time is one that it does not end. */
-	if (ghost_agent_param(a, 1) && slice != GHOST_SLICE_INF)
+	if (s->timer && slice != GHOST_SLICE_INF)
 		slice += slice / 4;
 	TAILQ_FOREACH(e, &s->runs[class_].list, link) {
-		struct shinjuku_task *st = ghost_task_data(e->task);
-		bool better = class_ > SHINJUKU_LATENCY && runq_len(&s->waits[SHINJUKU_LATENCY]);
+		struct shinjuku_task *st = (struct shinjuku_task *)e;
 
+		better = better && runq_len(&s->waits[SHINJUKU_LATENCY]);
 		if (!better && !runq_len(&s->waits[class_]))
 			return;
-		/* Most rounds: all are busy, and have been looked at. */
-		if (!better && now < s->over_ns[class_]) {
-			ghost_agent_due(a, s->over_ns[class_]);
-			return;
-		}
 		/* On its way there, or gone; or below the agent itself, which has come there. */
-		if (ghost_agent_current(a, st->cpu) != e->task || st->cpu == ghost_agent_cpu(a))
+		if (ghost_agent_current(a, st->cpu) != e->task || st->cpu == self)
 			continue;
-		if (better && shinjuku_displace(a, st->cpu, SHINJUKU_LATENCY))
+		if (better && shinjuku_displace(a, s, st->cpu, SHINJUKU_LATENCY))
 			continue;
 		since = ghost_agent_current_since_ns(a, st->cpu);
 		over_ns = slice == GHOST_SLICE_INF ? slice : since + slice;
@@ -161,7 +170,7 @@ static void shinjuku_make_room(struct ghost_agent *a, enum shinjuku_class class_
 			s->over_ns[class_] = stuck ? 0 : over_ns;
 			return;
 		}
-		if (shinjuku_displace(a, st->cpu, class_))
+		if (shinjuku_displace(a, s, st->cpu, class_))
 			st->turn_ends = 0;
 		else /* until somebody waits who may run there */
 			stuck = true;
@@ -171,21 +180,14 @@ static void shinjuku_make_room(struct ghost_agent *a, enum shinjuku_class class_
 static void shinjuku_schedule(struct ghost_agent *a, uint32_t cpu)
 {
 	struct shinjuku *s = ghost_agent_data(a);
-	struct ghost_cpuset cpus;
+	const struct ghost_cpuset *cpus = ghost_agent_free_cpus(a);
 	struct ghost_task *t;
 
-	/* Most rounds: somebody left, and nobody waits. */
-	if (!runq_len(&s->waits[SHINJUKU_LATENCY]) && !runq_len(&s->waits[SHINJUKU_BATCH]))
-		return;
-	if (!ghost_cpuset_empty(ghost_agent_free_cpus(a))) {
-		cpus = *ghost_agent_free_cpus(a);
-		for (int class_ = 0; class_ < SHINJUKU_NR_CLASSES; class_++)
-			while ((t = runq_pop_any(&s->waits[class_], &cpus, &cpu)))
-				if (shinjuku_run(a, t, cpu))
-					ghost_cpuset_del(&cpus, cpu);
-	}
+	for (int class_ = 0; class_ < SHINJUKU_NR_CLASSES && ghost_agent_nr_free(a); class_++)
+		while ((t = runq_pop_any(&s->waits[class_], cpus, &cpu)))
+			shinjuku_run(a, s, t, cpu);
 	for (int class_ = SHINJUKU_NR_CLASSES; class_--;)
-		shinjuku_make_room(a, class_);
+		shinjuku_make_room(a, s, class_);
 }
 
 #endif
