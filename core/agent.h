@@ -211,9 +211,13 @@ static int agent_attach(__u32 enclave, __u32 cpu, __u32 tid, int pinned, int spi
 	struct ghost_cpu *page = port_cpu_page(enclave, cpu);
 	struct core_cpu *c = port_cpu(cpu);
 
-	if (!e || !page || !c || c->enclave != enclave || c->agent_tid || !pinned)
+	if (!e || !page || !c || !pinned || port_cmpxchg(&c->agent_tid, 0, tid))
 		return 0;
-	c->agent_tid = tid;
+	/* The agent first, then a look at the owner; cf. enclave_drop_cpu(). */
+	if (port_load_acquire(&c->enclave) != enclave || e->state == GHOST_ENCLAVE_DYING) {
+		port_store_release(&c->agent_tid, 0);
+		return 0;
+	}
 	c->agent_seen = page->agent_seq;
 	c->yielded = 0;
 	c->decided = 0;
@@ -239,9 +243,10 @@ static int agent_detach(__u32 enclave, __u32 cpu, __u32 tid)
 	c->agent_tid = 0;
 	c->place = CORE_PLACE_NONE;
 	c->yielded = 0;
-	if (page)
-		page->agent_tid = 0;
 	port_fetch_add(&e->nr_agents, (__u32)-1);
+	/* Last: who waits for its end reads this. */
+	if (page)
+		port_store_release(&page->agent_tid, 0);
 	return 1;
 }
 

@@ -116,8 +116,10 @@ static void cpu_dispatch_fallback(struct core_cpu *c, __u32 enclave, __u32 cpu,
 		return;
 	if (cpu_run_fallback(enclave, cpu) || !es)
 		return;
-	/* Bit first, then look again; cf. agent_idle(). */
+	/* Bit first, then look again; cf. agent_idle(). The CPU may have left meanwhile, too. */
 	cpu_idle_set(es, cpu);
+	if (port_load_acquire(&c->enclave) != enclave)
+		cpu_idle_take(es, cpu);
 	if (port_waiting(enclave, PORT_FALLBACK) && cpu_run_fallback(enclave, cpu))
 		cpu_idle_take(es, cpu);
 }

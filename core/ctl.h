@@ -62,6 +62,9 @@ static void ctl_admin(struct ghost_ctl *ctl)
 	case GHOST_CTL_ENCLAVE_FREE:
 		ctl->ret = enclave_free(ctl->enclave);
 		break;
+	case GHOST_CTL_ENCLAVE_CPUS:
+		ctl->ret = enclave_set_cpus(ctl);
+		break;
 	case GHOST_CTL_TASK_JOIN:
 		ctl->ret = ctl_task_join(ctl->enclave, ctl->tid);
 		break;
@@ -80,6 +83,8 @@ static int ctl_agent_attach(__u32 id, __u32 cpu, __u32 flags)
 
 	if (!e || !c || !id || c->enclave != id || e->state == GHOST_ENCLAVE_DYING)
 		return -E_NOENT;
+	if (e->state == CORE_ENCLAVE_CHANGING)
+		return -E_BUSY;
 	if (flags & ~GHOST_AGENT_SPINS)
 		return -E_INVAL;
 	if (c->agent_tid)

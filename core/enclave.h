@@ -133,7 +133,8 @@ static int enclave_agents_online(__u32 id)
 	if (!e || !es || !id || e->state == GHOST_ENCLAVE_FREE)
 		return -E_NOENT;
 	state = port_load_acquire(&e->state);
-	if (state == GHOST_ENCLAVE_DYING || state == GHOST_ENCLAVE_ONLINE)
+	if (state == GHOST_ENCLAVE_DYING || state == GHOST_ENCLAVE_ONLINE ||
+	    state == CORE_ENCLAVE_CHANGING)
 		return -E_BUSY;
 	if (port_load_acquire(&e->nr_agents) != e->nr_cpus)
 		return -E_AGAIN;
@@ -194,61 +195,149 @@ static void enclave_agent_gone(__u32 enclave, __u32 cpu, __u32 tid)
 
 /* --- life ------------------------------------------------------------------------- */
 
-/* Give the CPUs of @id back; those another enclave owns are left alone. */
-static void enclave_release_cpus(__u32 id)
+/* @cpu becomes one of @id, with a queue whose place in the ring nobody else ever has. */
+PORT_COLD int enclave_take_cpu(__u32 id, __u32 cpu)
 {
-	struct ghost_cpu *page;
-	struct core_cpu *c;
-	__u32 cpu;
+	struct ghost_cpu *page = port_cpu_page(id, cpu);
+	struct core_cpu *c = port_cpu(cpu);
 
-	port_for(cpu, 0, port_nr_cpus()) {
-		c = port_cpu(cpu);
-		if (!c || c->enclave != id)
-			continue;
-		page = port_cpu_page(id, cpu);
-		if (page)
-			page->owned = 0;
-		c->enclave = 0;
-	}
+	if (!c || !page)
+		return -E_INVAL;
+	if (port_cmpxchg(&c->enclave, 0, id) != 0)
+		return -E_BUSY;
+	c->agent_tid = 0;
+	c->agent_seen = 0;
+	c->place = CORE_PLACE_NONE;
+	c->yielded = 0;
+	c->seq = c->runs = c->displaced = c->elide = c->taken = 0;
+	c->spins = c->not_idle = c->rtla_idle = 0;
+	c->timer_on = c->slice_slot = 0;
+	page->owned = 1;
+	page->queue.first = cpu * GHOST_QUEUE_LEN;
+	page->queue.nr_wake = 1;
+	page->queue.wake[0] = cpu;
+	port_store_release(&page->queue.len, GHOST_QUEUE_LEN);
+	enclave_cpu_state(c, cpu);
+	return 0;
 }
 
-/* Take the CPUs that @e asks for; all that are free, if not all are. */
-static int enclave_take_cpus(struct core_enclave *e, __u32 id)
+/*
+ * And is one no more. Owner first, then a look whether an agent has just come,
+ * which looks at the owner after it came: one of both sees the other.
+ */
+PORT_COLD int enclave_drop_cpu(__u32 id, __u32 cpu)
 {
-	struct ghost_cpu *page;
-	struct core_cpu *c;
+	struct ghost_enclave_status *es = port_enclave_status(id);
+	struct ghost_cpu *page = port_cpu_page(id, cpu);
+	struct core_cpu *c = port_cpu(cpu);
+
+	if (!c || !es || !page || port_cmpxchg(&c->enclave, id, 0) != id)
+		return 0;
+	if (port_load_acquire(&c->agent_tid)) {
+		port_cmpxchg(&c->enclave, 0, id);
+		return -E_BUSY;
+	}
+	c->timer_on = c->slice_slot = 0;
+	page->owned = 0;
+	/* Threads that have it get another one with their next message. */
+	port_store_release(&page->queue.len, 0);
+	cpu_idle_take(es, cpu);
+	return 0;
+}
+
+/* Give the CPUs of @id back; those another enclave owns are left alone. */
+static int enclave_release_cpus(__u32 id)
+{
 	int ret = 0;
 	__u32 cpu;
 
+	port_for(cpu, 0, port_nr_cpus())
+		if (enclave_drop_cpu(id, cpu))
+			ret = -E_BUSY;
+	return ret;
+}
+
+/* Does it ask for any? */
+PORT_COLD int enclave_asks(__u32 id)
+{
+	const struct core_enclave *e = port_enclave(id);
+	__u64 any = 0;
+	int i;
+
+	for (i = 0; e && i < GHOST_CPU_WORDS; i++)
+		any |= e->asked[i];
+	return !!any;
+}
+
+/* The CPUs that @ctl asks for, in e->asked. Returns 0 when it is none. */
+static int enclave_asked(struct core_enclave *e, const struct ghost_ctl *ctl)
+{
+	int i;
+
+	for (i = 0; i < GHOST_CPU_WORDS; i++) {
+		e->asked[i] = ctl->cpus[i];
+		/* Numbers past the last CPU are those of queues. */
+		if (i * 64 + 64u > port_nr_cpus())
+			e->asked[i] &= i * 64u >= port_nr_cpus() ? 0 :
+								   ~(~0ull << port_nr_cpus() % 64);
+	}
+	return enclave_asks(ctl->enclave);
+}
+
+/* e->asked are its CPUs, now that it has them all; and what they were is there instead. */
+PORT_COLD int enclave_have_cpus(__u32 id)
+{
+	struct ghost_enclave_status *es = port_enclave_status(id);
+	struct core_enclave *e = port_enclave(id);
+	__u32 nr = 0, first = 0, words = 0;
+	__u64 before;
+	int i;
+
+	if (!e || !es)
+		return 0;
+	for (i = 0; i < GHOST_CPU_WORDS; i++) {
+		if (e->asked[i])
+			words = i + 1;
+		nr += __builtin_popcountll(e->asked[i]);
+	}
+	for (i = GHOST_CPU_WORDS; i--;)
+		if (e->asked[i])
+			first = i * 64 + __builtin_ctzll(e->asked[i]);
+	for (i = 0; i < GHOST_CPU_WORDS; i++) {
+		before = e->cpus[i];
+		e->cpus[i] = e->asked[i];
+		e->asked[i] = before;
+	}
+	e->first_cpu = first;
+	e->nr_words = words;
+	e->nr_cpus = nr;
+	es->nr_cpus = nr;
+	return 0;
+}
+
+/* Those of e->asked that it lacks. On failure it has those it had. */
+PORT_COLD int enclave_take_asked(__u32 id)
+{
+	const struct core_enclave *e = port_enclave(id);
+	const struct core_cpu *c;
+	int ret = 0;
+	__u32 cpu;
+
+	if (!e)
+		return -E_NOENT;
 	port_for(cpu, 0, port_nr_cpus()) {
 		c = port_cpu(cpu);
-		if (!c || !cpu_in(e->cpus, cpu))
+		if (!c || !cpu_in(e->asked, cpu) || c->enclave == id)
 			continue;
-		if (port_cmpxchg(&c->enclave, 0, id) != 0) {
-			ret = -E_BUSY;
+		ret = enclave_take_cpu(id, cpu);
+		if (ret)
 			break;
-		}
-		c->agent_tid = 0;
-		c->agent_seen = 0;
-		c->place = CORE_PLACE_NONE;
-		c->yielded = 0;
-		c->seq = c->runs = c->displaced = c->elide = c->taken = 0;
-		c->spins = c->not_idle = c->rtla_idle = 0;
-		c->timer_on = c->slice_slot = 0;
-		e->nr_words = cpu / 64 + 1;
-		if (!e->nr_cpus)
-			e->first_cpu = cpu;
-		page = port_cpu_page(id, cpu);
-		if (page) {
-			page->owned = 1;
-			page->queue.first = e->nr_cpus * GHOST_QUEUE_LEN;
-			page->queue.len = GHOST_QUEUE_LEN;
-			page->queue.nr_wake = 1;
-			page->queue.wake[0] = cpu;
-			enclave_cpu_state(c, cpu);
-		}
-		e->nr_cpus++;
 	}
+	if (!ret)
+		return 0;
+	port_for(cpu, 0, port_nr_cpus())
+		if (cpu_in(e->asked, cpu) && !cpu_in(e->cpus, cpu))
+			enclave_drop_cpu(id, cpu);
 	return ret;
 }
 
@@ -268,7 +357,8 @@ static int enclave_create(const struct ghost_ctl *ctl)
 		return -E_INVAL;
 	if (e->state != GHOST_ENCLAVE_FREE)
 		return -E_EXIST;
-	e->nr_cpus = 0;
+	if (!enclave_asked(e, ctl))
+		return -E_INVAL;
 	e->nr_agents = 0;
 	e->next_cpu = 0;
 	e->stall_ns = ctl->stall_ns;
@@ -276,27 +366,21 @@ static int enclave_create(const struct ghost_ctl *ctl)
 	e->default_queue = GHOST_QUEUE_NONE;
 	e->deliver = 0;
 	e->making = 0;
-	for (i = 0; i < GHOST_CPU_WORDS; i++) {
-		e->cpus[i] = ctl->cpus[i];
-		/* Numbers past the last CPU are those of queues. */
-		if (i * 64 + 64u > port_nr_cpus())
-			e->cpus[i] &= i * 64u >= port_nr_cpus() ? 0 :
-								  ~(~0ull << port_nr_cpus() % 64);
-	}
-	ret = enclave_take_cpus(e, id);
-	e->ring_made = e->nr_cpus * GHOST_QUEUE_LEN;
+	for (i = 0; i < GHOST_CPU_WORDS; i++)
+		e->cpus[i] = 0;
+	/* Each CPU of the machine has a place, whosever it is. */
+	e->ring_made = port_nr_cpus() * GHOST_QUEUE_LEN;
 	e->ring_len = e->ring_made + ctl->len;
 	/* The memory is made by whoever asks: is it large enough? */
-	if (!ret && (!e->nr_cpus || e->ring_len < e->ring_made || !port_ring(id, e->ring_len - 1)))
-		ret = -E_INVAL;
-	if (ret) {
-		enclave_release_cpus(id);
+	if (e->ring_len < e->ring_made || !port_ring(id, e->ring_len - 1))
+		return -E_INVAL;
+	ret = enclave_take_asked(id);
+	if (ret)
 		return ret;
-	}
+	enclave_have_cpus(id);
 	es->abi = GHOST_ABI_VERSION;
 	es->id = id;
 	es->capacity = s->capacity;
-	es->nr_cpus = e->nr_cpus;
 	es->nr_tasks = 0;
 	es->lost_reason = GHOST_LOST_NONE;
 	es->default_queue = GHOST_QUEUE_NONE;
@@ -310,14 +394,102 @@ static int enclave_create(const struct ghost_ctl *ctl)
 	return 0;
 }
 
+/* Those that it has and that are not in e->asked. On failure it has them all. */
+PORT_COLD int enclave_drop_others(__u32 id)
+{
+	const struct core_enclave *e = port_enclave(id);
+	const struct core_cpu *c;
+	int ret = 0;
+	__u32 cpu;
+
+	if (!e)
+		return -E_NOENT;
+	port_for(cpu, 0, port_nr_cpus()) {
+		if (cpu_in(e->asked, cpu) || !cpu_in(e->cpus, cpu))
+			continue;
+		ret = enclave_drop_cpu(id, cpu);
+		if (ret)
+			break;
+	}
+	if (!ret)
+		return 0;
+	port_for(cpu, 0, port_nr_cpus()) {
+		c = port_cpu(cpu);
+		if (c && c->enclave != id && cpu_in(e->cpus, cpu))
+			enclave_take_cpu(id, cpu);
+	}
+	return ret;
+}
+
+PORT_COLD int enclave_change_cpus(__u32 id)
+{
+	struct ghost_enclave_status *es = port_enclave_status(id);
+	struct core_enclave *e = port_enclave(id);
+	int ret = enclave_take_asked(id);
+	__u32 cpu;
+
+	if (ret || !e || !es)
+		return ret;
+	ret = enclave_drop_others(id);
+	if (ret) {
+		port_for(cpu, 0, port_nr_cpus())
+			if (cpu_in(e->asked, cpu) && !cpu_in(e->cpus, cpu))
+				enclave_drop_cpu(id, cpu);
+		return ret;
+	}
+	enclave_have_cpus(id);
+	e->epoch++;
+	if (e->default_queue != GHOST_QUEUE_NONE && !queue_there(id, e->default_queue))
+		e->default_queue = es->default_queue = GHOST_QUEUE_NONE;
+	port_reenqueue(id, PORT_FALLBACK);
+	/* On those that left a slice that agents gave may be long. */
+	port_for(cpu, 0, port_nr_cpus())
+		if (cpu_in(e->asked, cpu) && !cpu_in(e->cpus, cpu))
+			port_preempt(cpu);
+	return 0;
+}
+
+/*
+ * Other CPUs, while there is no agent: the fallback runs the threads on those
+ * it has then, and what the affinity of each leaves of them is found with its
+ * next event.
+ */
+static int enclave_set_cpus(const struct ghost_ctl *ctl)
+{
+	__u32 id = ctl->enclave, state;
+	struct ghost_enclave_status *es = port_enclave_status(id);
+	struct core_enclave *e = port_enclave(id);
+	int ret;
+
+	if (!e || !es || !id)
+		return -E_NOENT;
+	state = port_load_acquire(&e->state);
+	if (state == GHOST_ENCLAVE_FREE || state == GHOST_ENCLAVE_DYING)
+		return -E_NOENT;
+	if (state == GHOST_ENCLAVE_ONLINE || state == CORE_ENCLAVE_CHANGING ||
+	    port_cmpxchg(&e->state, state, CORE_ENCLAVE_CHANGING) != state)
+		return -E_BUSY;
+	ret = -E_BUSY;
+	if (!port_load_acquire(&e->nr_agents))
+		ret = enclave_asked(e, ctl) ? enclave_change_cpus(id) : -E_INVAL;
+	port_store_release(&e->state, state);
+	if (!ret)
+		enclave_kick(id, 0);
+	return ret;
+}
+
 static int enclave_destroy(__u32 id)
 {
 	struct core_enclave *e = port_enclave(id);
 	struct ghost_enclave_status *es = port_enclave_status(id);
+	__u32 state;
 
 	if (!e || !es || !id || e->state == GHOST_ENCLAVE_FREE)
 		return -E_NOENT;
-	port_store_release(&e->state, GHOST_ENCLAVE_DYING);
+	state = port_load_acquire(&e->state);
+	if (state == CORE_ENCLAVE_CHANGING ||
+	    port_cmpxchg(&e->state, state, GHOST_ENCLAVE_DYING) != state)
+		return -E_BUSY;
 	enclave_fall_back(id, es, GHOST_ENCLAVE_DYING, 0);
 	return 0;
 }
@@ -331,7 +503,8 @@ static int enclave_free(__u32 id)
 		return -E_NOENT;
 	if (e->state != GHOST_ENCLAVE_DYING || es->nr_tasks || e->nr_agents)
 		return -E_BUSY;
-	enclave_release_cpus(id);
+	if (enclave_release_cpus(id))
+		return -E_BUSY;
 	es->state = GHOST_ENCLAVE_FREE;
 	port_store_release(&e->state, GHOST_ENCLAVE_FREE);
 	return 0;

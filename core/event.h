@@ -284,6 +284,9 @@ static int event_task_enqueue(__u32 slot, int cause, __u32 here, int confined, _
 		t->flags |= CORE_TASK_CONFINED;
 	if (cause == EVENT_CLASS || cause == EVENT_LATCH || cause == EVENT_RESTORE)
 		t->returns++;
+	/* The enclave may have other CPUs than at its last message. */
+	if (t->epoch != e->epoch)
+		event_choice(t, st, e);
 	if ((t->flags & CORE_TASK_OUTSIDE) || (confined && !cpu_in(e->cpus, here)) ||
 	    t->returns >= CORE_RETURNS_GLOBAL)
 		verdict = EVENT_GLOBAL;
@@ -445,8 +448,8 @@ static void event_task_running(__u32 slot, __u32 here)
 	if (!e || !st || !c)
 		return;
 	port_store_release(&t->state, CORE_TASK_RUNNING);
-	/* Taken off before it was there: who preempted it found nobody. */
-	if (c->displaced == slot)
+	/* Taken off before it was there, or the CPU left the enclave: who preempted it found nobody. */
+	if (c->displaced == slot || c->enclave != t->enclave)
 		port_preempt(here);
 	st->cpu = here;
 	st->switch_ns = port_now_ns();

@@ -136,8 +136,11 @@ struct core_cpu {
 
 _Static_assert(sizeof(struct core_cpu) == 320, "core_cpu layout");
 
+/* core_enclave.state, beside enum ghost_enclave_state: its CPUs change just now. */
+#define CORE_ENCLAVE_CHANGING 0x100
+
 struct core_enclave {
-	__u32 state; /* enum ghost_enclave_state */
+	__u32 state;
 	__u32 nr_cpus;
 	__u32 nr_agents;
 	__u32 next_cpu; /* where the next thread without a queue goes */
@@ -148,13 +151,14 @@ struct core_enclave {
 	__u64 stall_ns;
 	__u32 deliver; /* GHOST_DELIVER_* */
 	__u32 making;  /* somebody makes or removes a queue */
-	__u32 epoch;   /* advances when agents come online */
+	__u32 epoch;   /* advances when agents come online, or its CPUs change */
 	__u32 first_cpu;
 	__u64 fell_ns; /* when its agents decided no more */
 	__u64 cpus[GHOST_CPU_WORDS];
+	__u64 asked[GHOST_CPU_WORDS]; /* that it is to have, while they change */
 };
 
-_Static_assert(sizeof(struct core_enclave) == 192, "core_enclave layout");
+_Static_assert(sizeof(struct core_enclave) == 320, "core_enclave layout");
 
 /*
  * Free slots form a stack. The head carries a counter in its high half so

@@ -294,9 +294,16 @@ static int agents_prepare(struct ghost_agents *all, const struct ghost_agents_op
 	int err;
 
 	err = params_fill(all, opts ? opts->params : NULL);
-	err = err ?: ghost_enclave_cpus(all->enclave, &all->cpus);
+	all->new_cpus = opts && opts->cpus;
+	if (all->new_cpus)
+		all->cpus = *opts->cpus;
+	else
+		err = err ?: ghost_enclave_cpus(all->enclave, &all->cpus);
 	if (err)
 		return err;
+	if (ghost_cpuset_next(&all->cpus, 0) < 0 ||
+	    ghost_cpuset_next(&all->cpus, all->mem->nr_cpus) >= 0)
+		return -EINVAL;
 	all->nr = ghost_cpuset_count(&all->cpus);
 	/* On one CPU nobody can spin beside the others: there it decides as all do. */
 	all->central = all->policy->model == GHOST_CENTRAL && all->nr > 1;
@@ -447,8 +454,8 @@ static bool others_there(const struct ghost_agents *all)
 {
 	if (__atomic_load_n(&all->status->state, __ATOMIC_ACQUIRE) == GHOST_ENCLAVE_ONLINE)
 		return true;
-	for (uint32_t i = 0; i < all->nr; i++)
-		if (__atomic_load_n(&all->agent[i].page->agent_tid, __ATOMIC_ACQUIRE))
+	for (uint32_t cpu = 0; cpu < all->mem->nr_cpus; cpu++)
+		if (__atomic_load_n(&all->mem->cpu[cpu].agent_tid, __ATOMIC_ACQUIRE))
 			return true;
 	return false;
 }
@@ -474,10 +481,13 @@ static int wait_for_others(struct ghost_agents *all, int timeout_ms)
 	return 0;
 }
 
+/* Nobody decides: the enclave gets the CPUs that were asked for, or still has those it had. */
 static int check_cpus(const struct ghost_agents *all)
 {
 	struct ghost_cpuset now;
-	int err = ghost_enclave_cpus(all->enclave, &now);
+	int err = all->new_cpus ? ghost_enclave_set_cpus(all->enclave, &all->cpus) : 0;
+
+	err = err ?: ghost_enclave_cpus(all->enclave, &now);
 
 	return err ?: memcmp(&now, &all->cpus, sizeof(now)) ? -ESTALE : 0;
 }

@@ -15,6 +15,11 @@ struct ghost_agents;
 struct ghost_agents_opts {
 	size_t size;		/* sizeof(struct ghost_agents_opts) */
 	const uint64_t *params; /* one per entry of policy->params; NULL for the defaults */
+	/*
+	 * The CPUs that the enclave is to have from when these agents take it;
+	 * NULL: those that it has.
+	 */
+	const struct ghost_cpuset *cpus;
 };
 
 /**
@@ -37,8 +42,9 @@ int ghost_agents_prepare(struct ghost_agents **ret, struct ghost_enclave *e,
  * Returns 0 when every CPU has its agent and the enclave is online: from then
  * on the policy decides. -ETIMEDOUT: others still decide, and @as waits as
  * before: call again. All else is final, and leaves only ghost_agents_stop():
- * -EBUSY: others came first; -ESTALE: the enclave has other CPUs now than when
- * @as was prepared; -ENOENT: it is being destroyed; -EPERM.
+ * -EBUSY: others came first, or one of ghost_agents_opts.cpus belongs to another
+ * enclave; -EINVAL: one of them is offline by now; -ESTALE: the enclave has other
+ * CPUs now than when @as was prepared; -ENOENT: it is being destroyed; -EPERM.
  */
 int ghost_agents_take(struct ghost_agents *as, int timeout_ms);
 

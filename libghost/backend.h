@@ -40,8 +40,12 @@ struct ghost_backend {
 	int (*admin)(struct ghost_backend *self, struct ghost_ctl *ctl);
 	int (*agent)(struct ghost_backend *self, struct ghost_ctl *ctl);
 
-	/* Make and remove the shared memory of enclave @id; @ring_len: messages in its ring. */
-	int (*enclave_prepare)(struct ghost_backend *self, __u32 id, __u32 ring_len);
+	/*
+	 * Make and remove the shared memory of enclave @id; @made_len: messages in its
+	 * ring for queues that agents make, beside GHOST_QUEUE_LEN for each CPU of the
+	 * machine.
+	 */
+	int (*enclave_prepare)(struct ghost_backend *self, __u32 id, __u32 made_len);
 	void (*enclave_discard)(struct ghost_backend *self, __u32 id);
 	int (*memory_map)(struct ghost_backend *self, __u32 id, struct ghost_memory *ret);
 	void (*memory_unmap)(struct ghost_backend *self, struct ghost_memory *mem);

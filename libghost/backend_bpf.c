@@ -618,10 +618,11 @@ static void backend_enclave_discard(struct ghost_backend *b, __u32 id)
 	rmdir(path);
 }
 
-static int backend_enclave_prepare(struct ghost_backend *b, __u32 id, __u32 ring_len)
+static int backend_enclave_prepare(struct ghost_backend *b, __u32 id, __u32 made_len)
 {
 	struct backend_bpf *s = self_of(b);
 	__u32 nr_queues = s->nr_cpus + GHOST_QUEUES_MADE;
+	__u32 ring_len = s->nr_cpus * GHOST_QUEUE_LEN + made_len;
 	char path[128];
 	int err;
 

@@ -103,7 +103,7 @@ static int create_with_id(struct ghost_backend *b, uint32_t id,
 	int err;
 
 	ctl.len = opts->ring_len ?: GHOST_RING_DEFAULT;
-	err = b->enclave_prepare(b, id, ghost_cpuset_count(opts->cpus) * GHOST_QUEUE_LEN + ctl.len);
+	err = b->enclave_prepare(b, id, ctl.len);
 	if (err)
 		return err;
 	memcpy(ctl.cpus, opts->cpus->word, sizeof(ctl.cpus));
@@ -113,20 +113,33 @@ static int create_with_id(struct ghost_backend *b, uint32_t id,
 	return err;
 }
 
+/* 0 when each of @cpus is there, and there is one. */
+static int check_cpus(struct ghost_backend *b, const struct ghost_cpuset *cpus)
+{
+	struct ghost_cpuset online;
+	int err;
+
+	if (!cpus || ghost_cpuset_empty(cpus))
+		return -EINVAL;
+	err = b->cpus_online(b, &online);
+	if (err)
+		return err;
+	ghost_cpuset_for_each(cpu, cpus) if (!ghost_cpuset_has(&online, cpu)) return -EINVAL;
+	return 0;
+}
+
 int ghost_enclave_create(struct ghost_enclave **ret, struct ghost_backend *backend,
 			 const struct ghost_enclave_opts *opts)
 {
-	struct ghost_cpuset online;
 	uint32_t id;
 	int err;
 
-	if (opts->size < sizeof(*opts) || !opts->cpus || !ghost_cpuset_count(opts->cpus) ||
-	    opts->stall_ns > STALL_NS_MAX || opts->ring_len > RING_LEN_MAX)
+	if (opts->size < sizeof(*opts) || opts->stall_ns > STALL_NS_MAX ||
+	    opts->ring_len > RING_LEN_MAX)
 		return -EINVAL;
-	err = backend->cpus_online(backend, &online);
+	err = check_cpus(backend, opts->cpus);
 	if (err)
 		return err;
-	ghost_cpuset_for_each(cpu, opts->cpus) if (!ghost_cpuset_has(&online, cpu)) return -EINVAL;
 	for (id = 1; id < GHOST_ENCLAVES_MAX; id++) {
 		err = create_with_id(backend, id, opts);
 		if (err != -EEXIST)
@@ -166,6 +179,21 @@ int ghost_enclave_cpus(const struct ghost_enclave *e, struct ghost_cpuset *ret)
 			ghost_cpuset_add(&s, cpu);
 	*ret = s;
 	return 0;
+}
+
+int ghost_enclave_set_cpus(struct ghost_enclave *e, const struct ghost_cpuset *cpus)
+{
+	struct ghost_ctl ctl = { .op = GHOST_CTL_ENCLAVE_CPUS, .enclave = e->id };
+	struct ghost_cpuset now;
+	int err = ghost_enclave_cpus(e, &now);
+
+	if (!err && !memcmp(&now, cpus, sizeof(now)))
+		return 0;
+	err = err ?: check_cpus(e->backend, cpus);
+	if (err)
+		return err;
+	memcpy(ctl.cpus, cpus->word, sizeof(ctl.cpus));
+	return admin(e->backend, &ctl);
 }
 
 int ghost_enclave_join(struct ghost_enclave *e, uint32_t tid)

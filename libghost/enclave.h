@@ -60,6 +60,19 @@ struct ghost_backend *ghost_enclave_backend(const struct ghost_enclave *e);
 int ghost_enclave_cpus(const struct ghost_enclave *e, struct ghost_cpuset *ret);
 
 /**
+ * ghost_enclave_set_cpus() - the enclave has other CPUs from now on
+ * @cpus: all of them, those it keeps too; online
+ *
+ * Only while it has no agents: then the fallback runs its threads on these CPUs.
+ * Agents give way to others with other CPUs by ghost_agents_opts.cpus. Threads
+ * keep their affinity; one that allows none of @cpus runs where it may, as if it
+ * were no member. 0, also when nothing changes; -EBUSY: the enclave has agents, or
+ * a CPU belongs to another one (ghost_enclave_owner()); -EINVAL: no CPU, or one that
+ * is not online; -ENOENT: the enclave is going away. On failure nothing has changed.
+ */
+int ghost_enclave_set_cpus(struct ghost_enclave *e, const struct ghost_cpuset *cpus);
+
+/**
  * ghost_enclave_join() - make a thread a member, now
  * @tid: the thread, in the initial pid namespace
  *

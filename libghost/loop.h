@@ -75,6 +75,7 @@ struct ghost_agents {
 	void *data;
 	struct task_table tasks;
 	struct ghost_cpuset cpus;
+	bool new_cpus; /* the enclave is to have these */
 	uint32_t nr;
 	struct ghost_agent *agent;   /* [nr] */
 	struct ghost_agent **by_cpu; /* [mem->nr_cpus], NULL where not ours */

@@ -185,9 +185,12 @@ static int sim_agent(struct ghost_backend *b, struct ghost_ctl *ctl)
 	return 0;
 }
 
-static int sim_enclave_prepare(struct ghost_backend *b, __u32 id, __u32 ring_len)
+static int sim_enclave_prepare(struct ghost_backend *b, __u32 id, __u32 made_len)
 {
-	return self_of(b)->dead ? -ESRCH : enclave_prepare(self_of(b)->m, id, ring_len);
+	struct machine *m = self_of(b)->m;
+
+	return self_of(b)->dead ? -ESRCH :
+				  enclave_prepare(m, id, m->nr_cpus * GHOST_QUEUE_LEN + made_len);
 }
 
 static void sim_enclave_discard(struct ghost_backend *b, __u32 id)

@@ -444,6 +444,83 @@ static void case_agents_that_let_a_thread_wait_too_long_lose_the_enclave(struct 
 	expect_fallback(w, p);
 }
 
+/* The agent of @cpu leaves, and is gone. */
+static void agent_goes(struct world *w, uint32_t cpu)
+{
+	agent_leave(w, w->agent_on[cpu]);
+	until(w, !ghost_load_acquire(&page(w, cpu)->agent_tid));
+}
+
+static void case_an_enclave_without_agents_may_have_other_cpus(struct world *w)
+{
+	struct ghost_cpuset cpus = cpus_of(CPU_A, CPU_OTHER), none = { 0 };
+	struct puppet *p;
+
+	agents_up(w);
+	check_is(w, ghost_enclave_set_cpus(w->e, &cpus), -EBUSY);
+	/* Nothing to change is no change. */
+	cpus = cpus_of(CPU_A, CPU_B);
+	check_is(w, ghost_enclave_set_cpus(w->e, &cpus), 0);
+	agent_goes(w, CPU_A);
+	agent_goes(w, CPU_B);
+	check_is(w, ghost_enclave_set_cpus(w->e, &none), -EINVAL);
+	ghost_cpuset_add(&none, GHOST_CPUS_MAX - 1);
+	check_is(w, ghost_enclave_set_cpus(w->e, &none), -EINVAL);
+	other_enclave(w);
+	cpus = cpus_of(CPU_A, CPU_OTHER);
+	check_is(w, ghost_enclave_set_cpus(w->e, &cpus), -EBUSY);
+	check_is(w, page(w, CPU_B)->owned, 1);
+	check_is(w, page(w, CPU_OTHER)->owned, 0);
+	/* The other enclave leaves it. */
+	check_is(w, ghost_enclave_destroy(w->other), 0);
+	ghost_enclave_close(w->other);
+	w->other = NULL;
+	check_is(w, ghost_enclave_set_cpus(w->e, &cpus), 0);
+	check_is(w, page(w, CPU_A)->owned, 1);
+	check_is(w, page(w, CPU_B)->owned, 0);
+	check_is(w, page(w, CPU_OTHER)->owned, 1);
+	check_is(w, ghost_enclave_status(w->e)->nr_cpus, 2);
+	/* Agents decide for those now. */
+	agents_up(w);
+	p = member_waiting(w);
+	put_on(w, CPU_OTHER, p, GHOST_SLICE_INF);
+	see_on(w, p, CPU_OTHER);
+}
+
+static void case_threads_go_on_when_the_cpus_of_their_enclave_change(struct world *w)
+{
+	struct ghost_cpuset a = cpus_of(CPU_A, -1), b = cpus_of(CPU_B, -1), all = b;
+	struct puppet *free_, *bound, *asleep;
+
+	free_ = member_asleep(w);
+	bound = member_asleep(w);
+	asleep = member_asleep(w);
+	move(w, bound, b);
+	move(w, asleep, b);
+	order(w, free_, PUPPET_SPIN);
+	order(w, bound, PUPPET_SPIN);
+	until(w, runs(w, free_));
+	until(w, runs(w, bound));
+	check_is(w, ghost_enclave_set_cpus(w->e, &a), 0);
+	/* It may run nowhere else: so it does, as if it were no member. */
+	until(w, runs_on(w, bound, CPU_B));
+	until(w, runs_on(w, free_, CPU_A));
+	order(w, asleep, PUPPET_SPIN);
+	until(w, runs_on(w, asleep, CPU_B));
+	/* The same with agents, which hear nothing of those. */
+	agents_up(w);
+	until(w, runs_on(w, bound, CPU_B));
+	until(w, runs_on(w, asleep, CPU_B));
+	agent_goes(w, CPU_A);
+	/* And back: where they are is a CPU of the enclave again. */
+	ghost_cpuset_add(&all, CPU_A);
+	check_is(w, ghost_enclave_set_cpus(w->e, &all), 0);
+	until(w, runs_on(w, bound, CPU_B));
+	order(w, bound, PUPPET_BLOCK);
+	order(w, asleep, PUPPET_BLOCK);
+	until(w, runs(w, free_));
+}
+
 static void case_destroying_a_busy_enclave_gives_its_members_back(struct world *w)
 {
 	struct puppet *running, *waiting, *asleep;
@@ -2171,6 +2248,8 @@ const struct contract_case contract_cases[] = {
 	CASE(case_agents_that_go_offline_leave_an_idle_enclave),
 	CASE(case_a_thread_waits_unharmed_while_agents_come_and_go),
 	CASE(case_agents_that_let_a_thread_wait_too_long_lose_the_enclave),
+	CASE(case_an_enclave_without_agents_may_have_other_cpus),
+	CASE(case_threads_go_on_when_the_cpus_of_their_enclave_change),
 	CASE(case_destroying_a_busy_enclave_gives_its_members_back),
 	CASE(case_an_agent_that_yields_without_a_transaction_waits_for_a_message),
 	CASE(case_an_agent_behind_a_higher_class_goes_on_when_it_is_let_in),

@@ -5,6 +5,7 @@
  * In: a world with an enclave of two CPUs. Out: a failure, or none. Called by
  * contract_run().
  */
+#include <errno.h>
 #include <string.h>
 
 #include "policies/policies.h"
@@ -401,6 +402,54 @@ static void case_spinning_threads_are_moved_back_and_forth_and_all_end(struct wo
 	under_each(w, moved_runnable);
 }
 
+/* Other agents of the same policy take over, with @cpus; returns what came of that. */
+static int change_cpus(struct world *w, struct ghost_cpuset cpus)
+{
+	struct ghost_agents_opts opts = { .size = sizeof(opts), .cpus = &cpus };
+	struct ghost_agents *before = w->agents_of_policy, *next;
+
+	check_is(w, ghost_agents_prepare(&next, w->e, policies_find(w->policy), &opts), 0);
+	if (ghost_agents_take(next, 1) != -ETIMEDOUT)
+		contract_fail(w, __FILE__, __LINE__, "took an enclave that has agents");
+	w->agents_of_policy = next;
+	ghost_agents_stop(before);
+	return ghost_agents_take(next, 10000);
+}
+
+static void cpus_come_and_go(struct world *w)
+{
+	struct ghost_cpuset all, now;
+	struct puppet *p[6];
+
+	check_is(w, ghost_enclave_cpus(w->e, &all), 0);
+	members(w, p, 6);
+	move(w, p[0], cpus_of(CPU_OTHER, -1));
+	order_all(w, p, 6, PUPPET_SPIN);
+	all_get_on(w, p, 6);
+	check_is(w, change_cpus(w, cpus_of(CPU_A, CPU_B)), 0);
+	check_is(w, ghost_enclave_cpus(w->e, &now), 0);
+	check_is(w, now.word[0], 1 << CPU_A | 1 << CPU_B);
+	all_get_on(w, p, 6);
+	/* It is free: another enclave can have it, and then this one cannot. */
+	other_enclave(w);
+	check_is(w, change_cpus(w, all), -EBUSY);
+	ghost_agents_stop(w->agents_of_policy);
+	w->agents_of_policy = NULL;
+	all_get_on(w, p, 6);
+	check_is(w, ghost_enclave_destroy(w->other), 0);
+	ghost_enclave_close(w->other);
+	w->other = NULL;
+	policy_up(w, policies_find(w->policy));
+	check_is(w, change_cpus(w, all), 0);
+	all_get_on(w, p, 6);
+	all_end(w, p, 6);
+}
+
+static void case_cpus_come_and_go_beneath_busy_threads_under_each_policy(struct world *w)
+{
+	under_each(w, cpus_come_and_go);
+}
+
 const struct contract_case contract_policy_cases[] = {
 	CASE(case_a_thread_sleeps_yields_forks_and_ends_under_each_policy),
 	CASE(case_many_threads_sleep_yield_and_end_under_each_policy),
@@ -416,5 +465,6 @@ const struct contract_case contract_policy_cases[] = {
 	CASE(case_a_thread_that_moves_on_and_on_is_reniced_and_gets_on),
 	CASE(case_a_thread_moved_while_it_sleeps_wakes_up_there),
 	CASE(case_spinning_threads_are_moved_back_and_forth_and_all_end),
+	CASE(case_cpus_come_and_go_beneath_busy_threads_under_each_policy),
 	{ 0 },
 };

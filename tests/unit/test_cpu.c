@@ -881,6 +881,58 @@ static void test_cpu_knows_whom_a_commit_takes_off(void **state)
 
 /* --- nobody decides --------------------------------------------------------------------------- */
 
+/* The CPU leaves the enclave at each moment in which it may be going idle for it. */
+static void cpu_leaves(void)
+{
+	if (moments-- > 0)
+		return;
+	fake.step = NULL;
+	fake.step_after = NULL;
+	c->agent_tid = 0;
+	assert_int_equal(enclave_drop_cpu(1, CPU), 0);
+}
+
+static void test_cpu_that_leaves_while_it_goes_idle_is_not_counted_on(void **state)
+{
+	int left = 0;
+
+	for (int after = 0; after <= 1; after++) {
+		for (int n = 0;; n++) {
+			setup(NULL);
+			park();
+			c->place = CORE_PLACE_NONE;
+			fake.enclave[1].state = GHOST_ENCLAVE_LOST;
+			moments = n;
+			if (after)
+				fake.step_after = cpu_leaves;
+			else
+				fake.step = cpu_leaves;
+			cpu_dispatch(CPU, NULL);
+			if (fake.step || fake.step_after)
+				break;
+			left++;
+			assert_int_equal(c->enclave, 0);
+			assert_false(is_idle(CPU));
+		}
+		fake.step = fake.step_after = NULL;
+	}
+	assert_true(left > 3);
+}
+
+static void test_cpu_that_left_does_not_keep_who_was_committed_there(void **state)
+{
+	decide(s);
+	cpu_dispatch(CPU, current);
+	assert_int_equal(fake.th[s].place, FAKE_LOCAL);
+	/* It is not there yet: who is preempted is somebody else. */
+	fake.enclave[1].state = GHOST_ENCLAVE_LOST;
+	c->agent_tid = 0;
+	assert_int_equal(enclave_drop_cpu(1, CPU), 0);
+	fake.preempts[CPU] = 0;
+	event_task_running(s, CPU);
+	assert_int_equal(fake.preempts[CPU], 1);
+}
+
 static void test_cpu_offline_lets_a_parked_agent_go_once_and_then_the_fallback(void **state)
 {
 	for (size_t i = 0; i < ARRAY_LEN(offline); i++) {
@@ -1349,6 +1401,8 @@ int main(void)
 		T(test_cpu_whose_idling_ends_is_told_once_if_that_was_asked_for),
 		T(test_cpu_that_goes_offline_stays_so_whoever_is_said_to_have_it),
 		T(test_cpu_knows_whom_a_commit_takes_off),
+		T(test_cpu_that_leaves_while_it_goes_idle_is_not_counted_on),
+		T(test_cpu_that_left_does_not_keep_who_was_committed_there),
 		T(test_cpu_offline_lets_a_parked_agent_go_once_and_then_the_fallback),
 		T(test_cpu_offline_carries_out_no_decision),
 		T(test_cpu_offline_serves_only_its_own_enclave),

@@ -201,7 +201,8 @@ static void settle(void)
 		return;
 	}
 	fake.poke = NULL;
-	assert_int_equal(fake.enclave[1].state, fake_es(1)->state);
+	if (fake.enclave[1].state != CORE_ENCLAVE_CHANGING)
+		assert_int_equal(fake.enclave[1].state, fake_es(1)->state);
 	for (__u32 slot = 1; slot < FAKE_SLOTS; slot++) {
 		if (fake.task[slot].enclave != 1)
 			continue;
@@ -247,7 +248,7 @@ static void test_ctl_init_works_once(void **state)
 
 static void test_ctl_unknown_requests_are_refused(void **state)
 {
-	static const __u32 ops[] = { 0, 8, 15, 30, 99, ~0u };
+	static const __u32 ops[] = { 0, 9, 15, 30, 99, ~0u };
 
 	enclaves(GHOST_ENCLAVE_ONLINE);
 	for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
@@ -260,7 +261,7 @@ static void test_ctl_unknown_requests_are_refused(void **state)
 static void test_ctl_each_program_answers_only_its_own_requests(void **state)
 {
 	enclaves(GHOST_ENCLAVE_ONLINE);
-	for (__u32 op = GHOST_CTL_INFO; op <= GHOST_CTL_INIT; op++)
+	for (__u32 op = GHOST_CTL_INFO; op <= GHOST_CTL_ENCLAVE_CPUS; op++)
 		agent_refuses(-E_INVAL, .op = op, .enclave = 1, .tid = TID, .capacity = 8,
 			      .cpus = { 1 });
 	for (__u32 op = GHOST_CTL_AGENT_ATTACH; op <= GHOST_CTL_TIMER; op++)
@@ -909,6 +910,201 @@ static void test_ctl_ping_of_a_cpu_that_is_not_the_enclaves_is_refused(void **st
 	agent_refuses(-E_NOENT, .op = GHOST_CTL_AGENT_PING, .enclave = 2, .cpu = 2);
 }
 
+/* --- other CPUs ----------------------------------------------------------------------------------- */
+
+static __s32 set_cpus(__u32 id, __u64 low, __u64 high)
+{
+	return admin(.op = GHOST_CTL_ENCLAVE_CPUS, .enclave = id, .cpus = { low, high });
+}
+
+/* Of enclave 1: in the CPUs' records, in its own, and in what agents and tools read. */
+static void assert_cpus(__u64 low, __u64 high)
+{
+	const __u64 cpus[] = { low, high };
+	__u32 nr = 0;
+
+	for (__u32 cpu = 0; cpu < FAKE_CPUS; cpu++) {
+		int in = cpu_in(cpus, cpu);
+
+		nr += in;
+		assert_int_equal(fake.cpu[cpu].enclave == 1, in);
+		assert_int_equal(fake.page[1][cpu].owned, in);
+		assert_int_equal(fake.page[1][cpu].queue.len, in ? GHOST_QUEUE_LEN : 0);
+		assert_int_equal(cpu_in(fake.enclave[1].cpus, cpu), in);
+	}
+	assert_int_equal(fake.enclave[1].nr_cpus, nr);
+	assert_int_equal(fake_es(1)->nr_cpus, nr);
+	assert_int_equal(fake.enclave[1].first_cpu,
+			 low ? __builtin_ctzll(low) : 64 + __builtin_ctzll(high));
+	assert_int_equal(fake.enclave[1].nr_words, high ? 2 : 1);
+}
+
+static void test_ctl_enclave_without_agents_may_have_other_cpus(void **state)
+{
+	static const __u32 states[] = { GHOST_ENCLAVE_IDLE, GHOST_ENCLAVE_LOST };
+
+	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+		enclaves(states[i]);
+		fake_es(1)->idle[0] = 0xc;
+		fake_es(1)->idle[1] = 1 << 6;
+		/* 2 stays, 3 and 70 leave, 0 and 64 come. */
+		assert_int_equal(set_cpus(1, 0x5, 1), 0);
+		assert_cpus(0x5, 1);
+		assert_state(1, states[i]);
+		assert_int_equal(fake.cpu[3].enclave, 0);
+		assert_true(fake_es(1)->idle[0] == 4 && !fake_es(1)->idle[1]);
+		/* Who was put on one that leaves is taken off, the others look for work. */
+		for (__u32 cpu = 0; cpu < FAKE_CPUS; cpu++) {
+			assert_int_equal(fake.preempts[cpu], cpu == 3 || cpu == 70);
+			assert_int_equal(fake.kicks[cpu], cpu == 0 || cpu == 2 || cpu == 64);
+		}
+		assert_reenqueued(1, 0, 1);
+		/* Others may have what left; and it may come back. */
+		assert_int_equal(set_cpus(2, 0x8, 0), 0);
+		assert_int_equal(fake.cpu[3].enclave, 2);
+		assert_int_equal(fake.cpu[5].enclave, 0);
+		assert_int_equal(set_cpus(1, 0x4, 1 << 6), 0);
+		assert_cpus(0x4, 1 << 6);
+		/* Agents on all of them decide. */
+		agents_come(1);
+		assert_int_equal(online(1), 0);
+	}
+}
+
+static void test_ctl_cpus_of_an_enclave_with_agents_stay(void **state)
+{
+	enclaves(GHOST_ENCLAVE_ONLINE);
+	admin_refuses(-E_BUSY, .op = GHOST_CTL_ENCLAVE_CPUS, .enclave = 1, .cpus = { 0xc });
+	enclaves(GHOST_ENCLAVE_IDLE);
+	agent_comes(1, 70);
+	admin_refuses(-E_BUSY, .op = GHOST_CTL_ENCLAVE_CPUS, .enclave = 1, .cpus = { 0xc });
+	agent_goes(1, 70);
+	assert_int_equal(set_cpus(1, 0xc, 0), 0);
+}
+
+static void test_ctl_cpus_that_cannot_be_had_leave_all_as_it_was(void **state)
+{
+	enclaves(GHOST_ENCLAVE_IDLE);
+	/* One is the other enclave's; before and behind those that are free. */
+	assert_int_equal(set_cpus(1, 0x31, 1), -E_BUSY);
+	assert_cpus(0xc, 1 << 6);
+	assert_int_equal(fake.cpu[5].enclave, 2);
+	assert_poked(1, 0, 0);
+	assert_int_equal(set_cpus(1, 0, 0), -E_INVAL);
+	/* Those that do not exist are none. */
+	assert_int_equal(set_cpus(1, 0, 1ull << (FAKE_CPUS - 64)), -E_INVAL);
+	assert_cpus(0xc, 1 << 6);
+	assert_state(1, GHOST_ENCLAVE_IDLE);
+	for (size_t i = 0; i < ARRAY_LEN(nobody); i++) {
+		enclaves(GHOST_ENCLAVE_FREE);
+		admin_refuses(-E_NOENT, .op = GHOST_CTL_ENCLAVE_CPUS, .enclave = nobody[i],
+			      .cpus = { 1 });
+	}
+	enclaves(GHOST_ENCLAVE_DYING);
+	admin_refuses(-E_NOENT, .op = GHOST_CTL_ENCLAVE_CPUS, .enclave = 1, .cpus = { 1 });
+}
+
+/* An agent was announced before, and comes while its CPU leaves. */
+static void agent_slips_in(void)
+{
+	if (fake.cpu[70].enclave == 1)
+		return;
+	fake.step_after = NULL;
+	assert_int_equal(agent_attach(1, 70, agent_of(70), 1, 0), 0);
+}
+
+static void agent_was_faster(void)
+{
+	if (fake.cpu[3].enclave == 1)
+		return;
+	fake.step = NULL;
+	/* Between its two looks. */
+	fake.cpu[70].agent_tid = agent_of(70);
+}
+
+static void test_ctl_cpu_does_not_leave_beneath_an_agent_that_comes(void **state)
+{
+	enclaves(GHOST_ENCLAVE_IDLE);
+	fake.step_after = agent_slips_in;
+	assert_int_equal(set_cpus(1, 0x4, 0), 0);
+	assert_null(fake.step_after);
+	assert_cpus(0x4, 0);
+	assert_int_equal(fake.cpu[70].agent_tid, 0);
+	assert_int_equal(fake.enclave[1].nr_agents, 0);
+
+	enclaves(GHOST_ENCLAVE_IDLE);
+	fake.step = agent_was_faster;
+	assert_int_equal(set_cpus(1, 0x5, 0), -E_BUSY);
+	assert_null(fake.step);
+	assert_cpus(0xc, 1 << 6);
+	assert_int_equal(fake.cpu[70].agent_tid, agent_of(70));
+	assert_int_equal(fake.cpu[0].enclave, 0);
+}
+
+/* Whatever else is asked of it in the middle. */
+static void in_the_middle(void)
+{
+	if (fake.enclave[1].state != CORE_ENCLAVE_CHANGING)
+		return;
+	fake.step = NULL;
+	assert_int_equal(set_cpus(1, 0x1, 0), -E_BUSY);
+	assert_int_equal(online(1), -E_BUSY);
+	assert_int_equal(destroy(1), -E_BUSY);
+	assert_int_equal(release(1), -E_BUSY);
+	assert_int_equal(agent(.op = GHOST_CTL_AGENT_ATTACH, .enclave = 1, .cpu = 2), -E_BUSY);
+}
+
+static void test_ctl_enclave_whose_cpus_change_does_nothing_else(void **state)
+{
+	enclaves(GHOST_ENCLAVE_IDLE);
+	fake.step = in_the_middle;
+	assert_int_equal(set_cpus(1, 0x5, 0), 0);
+	assert_null(fake.step);
+	assert_cpus(0x5, 0);
+}
+
+/* Allowed CPU 3, 2 and 3, or all: runnable, with nobody to decide. */
+static void test_ctl_threads_find_out_which_cpus_are_left_for_them(void **state)
+{
+	static const __u64 masks[] = { 0x8, 0xc, ~0ull };
+	static const __u32 after[] = { FAKE_GLOBAL, FAKE_FALLBACK, FAKE_FALLBACK };
+	__u32 slot[3];
+
+	enclaves(GHOST_ENCLAVE_IDLE);
+	for (int i = 0; i < 3; i++) {
+		slot[i] = thread_join(1, 100 + i, masks[i], 1);
+		fake.th[slot[i]].cpu = 3;
+		thread_enqueue(slot[i], EVENT_WAKEUP, 3);
+		assert_int_equal(fake.th[slot[i]].place, FAKE_FALLBACK);
+	}
+	settle_next();
+	assert_int_equal(set_cpus(1, 0x4, 0), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(fake.th[slot[i]].place, after[i]);
+	settle_next();
+	assert_int_equal(set_cpus(1, 0xc, 0), 0);
+	/* Outside nobody looks for it; it finds out when it has run. */
+	thread_enqueue(slot[0], EVENT_SLICE, 3);
+	assert_int_equal(fake.th[slot[0]].place, FAKE_FALLBACK);
+}
+
+/* The agents of the CPUs that are left hear of those whose queue is gone. */
+static void test_ctl_messages_of_a_cpu_that_left_go_to_one_that_is_there(void **state)
+{
+	__u32 slot;
+
+	enclaves(GHOST_ENCLAVE_IDLE);
+	slot = thread_join(1, 100, ~0ull, 0);
+	fake.task[slot].queue = fake.status[1][slot].queue = 70;
+	fake.status[1][slot].cpu = 70;
+	assert_int_equal(set_cpus(1, 0xc, 0), 0);
+	agents_come(1);
+	assert_int_equal(online(1), 0);
+	thread_enqueue(slot, EVENT_WAKEUP, 70);
+	assert_int_equal(fake.task[slot].queue, 2);
+	assert_int_equal(fake.page[1][2].queue.head, 1);
+}
+
 /* --- the ring ------------------------------------------------------------------------------------ */
 
 static void test_ctl_create_gives_each_cpu_a_queue_in_the_ring(void **state)
@@ -919,7 +1115,8 @@ static void test_ctl_create_gives_each_cpu_a_queue_in_the_ring(void **state)
 	for (__u32 i = 0; i < ARRAY_LEN(cpus); i++) {
 		const struct ghost_queue *q = &fake.page[1][cpus[i]].queue;
 
-		assert_int_equal(q->first, i * GHOST_QUEUE_LEN);
+		/* Its own place, whosever it is. */
+		assert_int_equal(q->first, cpus[i] * GHOST_QUEUE_LEN);
 		assert_int_equal(q->len, GHOST_QUEUE_LEN);
 		assert_int_equal(q->nr_wake, 1);
 		assert_int_equal(q->wake[0], cpus[i]);
@@ -927,9 +1124,9 @@ static void test_ctl_create_gives_each_cpu_a_queue_in_the_ring(void **state)
 	}
 	for (__u32 q = 0; q < FAKE_QUEUES; q++)
 		assert_int_equal(!!fake.page[1][q].queue.len, q == 2 || q == 3 || q == 70);
-	assert_int_equal(fake.enclave[1].ring_made, 3 * GHOST_QUEUE_LEN);
-	assert_int_equal(fake.enclave[1].ring_len, 3 * GHOST_QUEUE_LEN);
-	assert_int_equal(fake_es(1)->ring_len, 3 * GHOST_QUEUE_LEN);
+	assert_int_equal(fake.enclave[1].ring_made, FAKE_CPUS * GHOST_QUEUE_LEN);
+	assert_int_equal(fake.enclave[1].ring_len, FAKE_CPUS * GHOST_QUEUE_LEN);
+	assert_int_equal(fake_es(1)->ring_len, FAKE_CPUS * GHOST_QUEUE_LEN);
 	assert_int_equal(fake_es(1)->default_queue, GHOST_QUEUE_NONE);
 	/* Nothing was asked for those that are made. */
 	agent_refuses(-E_NOSPC, .op = GHOST_CTL_QUEUE_CREATE, .enclave = 1, .len = 1);
@@ -937,8 +1134,8 @@ static void test_ctl_create_gives_each_cpu_a_queue_in_the_ring(void **state)
 
 static void test_ctl_create_with_a_ring_larger_than_its_memory_is_refused(void **state)
 {
-	static const __u32 lens[] = { FAKE_RING - GHOST_QUEUE_LEN + 1, 1u << 31,
-				      -(__u32)GHOST_QUEUE_LEN, ~0u };
+	static const __u32 lens[] = { FAKE_RING_MADE + 1, 1u << 31,
+				      -(__u32)(FAKE_CPUS * GHOST_QUEUE_LEN), ~0u };
 
 	for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
 		assert_int_equal(admin(.op = GHOST_CTL_ENCLAVE_CREATE, .enclave = 1, .len = lens[i],
@@ -947,8 +1144,8 @@ static void test_ctl_create_with_a_ring_larger_than_its_memory_is_refused(void *
 		assert_state(1, GHOST_ENCLAVE_FREE);
 		assert_int_equal(fake.cpu[0].enclave, 0);
 	}
-	assert_int_equal(admin(.op = GHOST_CTL_ENCLAVE_CREATE, .enclave = 1,
-			       .len = FAKE_RING - GHOST_QUEUE_LEN, .cpus = { 1 }),
+	assert_int_equal(admin(.op = GHOST_CTL_ENCLAVE_CREATE, .enclave = 1, .len = FAKE_RING_MADE,
+			       .cpus = { 1 }),
 			 0);
 	assert_int_equal(fake_es(1)->ring_len, FAKE_RING);
 }
@@ -1363,6 +1560,13 @@ int main(void)
 		T(test_ctl_attach_to_a_cpu_that_has_an_agent_is_refused),
 		T(test_ctl_ping_is_news_and_wakes_an_idle_cpu),
 		T(test_ctl_ping_of_a_cpu_that_is_not_the_enclaves_is_refused),
+		T(test_ctl_enclave_without_agents_may_have_other_cpus),
+		T(test_ctl_cpus_of_an_enclave_with_agents_stay),
+		T(test_ctl_cpus_that_cannot_be_had_leave_all_as_it_was),
+		T(test_ctl_cpu_does_not_leave_beneath_an_agent_that_comes),
+		T(test_ctl_enclave_whose_cpus_change_does_nothing_else),
+		T(test_ctl_threads_find_out_which_cpus_are_left_for_them),
+		T(test_ctl_messages_of_a_cpu_that_left_go_to_one_that_is_there),
 		T(test_ctl_create_gives_each_cpu_a_queue_in_the_ring),
 		T(test_ctl_create_with_a_ring_larger_than_its_memory_is_refused),
 		T(test_ctl_create_knows_which_cpus_are_offline),

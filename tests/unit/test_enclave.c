@@ -225,12 +225,12 @@ static void test_enclave_memory_is_as_large_as_it_tells_the_kernel_side(void **s
 
 	assert_int_equal(ghost_enclave_create(&e, &loop.backend, &opts), 0);
 	assert_int_equal(made_len, GHOST_RING_DEFAULT);
-	assert_int_equal(ring_len, GHOST_QUEUE_LEN + GHOST_RING_DEFAULT);
+	assert_int_equal(ring_len, GHOST_RING_DEFAULT);
 	ghost_enclave_close(e);
 	opts.ring_len = 16777216;
 	assert_int_equal(ghost_enclave_create(&e, &loop.backend, &opts), 0);
 	assert_int_equal(made_len, 16777216);
-	assert_int_equal(ring_len, GHOST_QUEUE_LEN + 16777216);
+	assert_int_equal(ring_len, 16777216);
 	ghost_enclave_close(e);
 }
 
