@@ -33,10 +33,18 @@ struct {
 static __always_inline void status_set_cpus(struct ghost_status *st, struct task_struct *p)
 {
 	u32 size = bpf_core_field_size(p->cpus_mask);
+	int i;
 
 	if (size > sizeof(st->cpus))
 		size = sizeof(st->cpus);
 	bpf_probe_read_kernel(st->cpus, size, &p->cpus_mask);
+	/* Past the last CPU the kernel leaves what happens to stand there (7.3). */
+	for (i = 0; i < GHOST_CPU_WORDS; i++) {
+		if (i * 64u >= port_nr_cpus())
+			st->cpus[i] = 0;
+		else if (i * 64 + 64u > port_nr_cpus())
+			st->cpus[i] &= ~(~0ull << port_nr_cpus() % 64);
+	}
 }
 
 static void agent_bind(struct task_struct *p, u32 enclave, u32 cpu)
