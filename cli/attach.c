@@ -26,12 +26,15 @@ struct arguments {
 	uint32_t enclave;
 	unsigned int nr;
 	uint32_t *pids;
+	unsigned int nr_trees;
+	uint32_t *trees;
 	unsigned int nr_cgroups;
 	const char **cgroups;
 };
 
 enum {
 	KEY_CGROUP = 0x100,
+	KEY_TREE,
 };
 
 static const struct argp_option options[] = {
@@ -39,14 +42,24 @@ static const struct argp_option options[] = {
 	  "all processes of a cgroup, and of those below it: a folder below " CGROUP_ROOT
 	  ", such as system.slice/nginx.service; can be given more than once",
 	  0 },
+	{ "tree", KEY_TREE, "PID", 0,
+	  "a process and all that descend from it now; can be given more than once", 0 },
 	OPTION_HELP,
 	{ 0 },
 };
 
+static uint32_t parse_pid(const char *arg)
+{
+	uint64_t pid;
+
+	if (parse_uint(arg, &pid) || !pid || pid > INT32_MAX)
+		usage_error(&verb_attach, "'%s' is no process id", arg);
+	return pid;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct arguments *a = state->input;
-	uint64_t pid;
 
 	switch (key) {
 	case ARGP_KEY_ARG:
@@ -54,15 +67,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			a->enclave = parse_enclave(&verb_attach, arg);
 			return 0;
 		}
-		if (parse_uint(arg, &pid) || !pid || pid > INT32_MAX)
-			usage_error(&verb_attach, "'%s' is no process id", arg);
-		a->pids[a->nr++] = pid;
+		a->pids[a->nr++] = parse_pid(arg);
 		return 0;
 	case ARGP_KEY_END:
 		if (!a->enclave)
 			usage_error(&verb_attach, "say which enclave, and which processes");
-		if (!a->nr && !a->nr_cgroups)
+		if (!a->nr && !a->nr_trees && !a->nr_cgroups)
 			usage_error(&verb_attach, "say which processes, by their pids or a cgroup");
+		return 0;
+	case KEY_TREE:
+		a->trees[a->nr_trees++] = parse_pid(arg);
 		return 0;
 	case KEY_CGROUP:
 		a->cgroups[a->nr_cgroups++] = arg;
@@ -72,7 +86,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static int attach_one(struct ghost_enclave *e, uint32_t pid)
+static bool is_ours(uint32_t tid, void *unused)
+{
+	return record_is_ours(tid);
+}
+
+static int attach_one(struct ghost_enclave *e, uint32_t pid, bool tree)
 {
 	int ret;
 
@@ -80,20 +99,18 @@ static int attach_one(struct ghost_enclave *e, uint32_t pid)
 		say("process %u belongs to a 'ghost run' itself; attach its command instead", pid);
 		return EXIT_FAILED;
 	}
-	ret = ghost_enclave_join_process(e, pid);
+	ret = tree ? ghost_enclave_join_tree(e, pid, is_ours, NULL) :
+		     ghost_enclave_join_process(e, pid);
+	if (ret >= 0)
+		return EXIT_OK;
 	if (ret == -ESRCH)
 		say("there is no process %u", pid);
 	else if (ret == -ENOENT)
 		say("enclave %u is going away", ghost_enclave_id(e));
-	else if (ret)
+	else
 		say("process %u cannot join enclave %u: %s", pid, ghost_enclave_id(e),
 		    strerror(-ret));
 	return exit_code_of(ret);
-}
-
-static bool is_ours(uint32_t tid, void *unused)
-{
-	return record_is_ours(tid);
 }
 
 static int attach_cgroup(struct ghost_enclave *e, const char *cgroup)
@@ -118,8 +135,9 @@ static int attach_main(int argc, char **argv)
 	int lock, ret;
 
 	a.pids = calloc(argc, sizeof(*a.pids));
+	a.trees = calloc(argc, sizeof(*a.trees));
 	a.cgroups = calloc(argc, sizeof(*a.cgroups));
-	if (!a.pids || !a.cgroups) {
+	if (!a.pids || !a.trees || !a.cgroups) {
 		ret = EXIT_FAILED;
 		goto free;
 	}
@@ -137,7 +155,9 @@ static int attach_main(int argc, char **argv)
 	if (ret)
 		goto close_backend;
 	for (unsigned int i = 0; i < a.nr; i++)
-		ret = attach_one(e, a.pids[i]) ?: ret;
+		ret = attach_one(e, a.pids[i], false) ?: ret;
+	for (unsigned int i = 0; i < a.nr_trees; i++)
+		ret = attach_one(e, a.trees[i], true) ?: ret;
 	for (unsigned int i = 0; i < a.nr_cgroups; i++)
 		ret = attach_cgroup(e, a.cgroups[i]) ?: ret;
 	ghost_enclave_close(e);
@@ -147,6 +167,7 @@ unlock:
 	record_unlock(lock);
 free:
 	free(a.cgroups);
+	free(a.trees);
 	free(a.pids);
 	return ret;
 }

@@ -85,6 +85,17 @@ int ghost_enclave_join(struct ghost_enclave *e, uint32_t tid);
 int ghost_enclave_join_process(struct ghost_enclave *e, uint32_t pid);
 
 /**
+ * ghost_enclave_join_tree() - all threads of @pid and of the processes that descend from it
+ * @skip: returns true for processes that are to be left alone; NULL: none
+ *
+ * Also those that are born meanwhile. One whose parent has ended descends from
+ * nobody any more. Returns how many processes joined, or a negative errno: -ESRCH:
+ * there is none; or that of ghost_enclave_join().
+ */
+int ghost_enclave_join_tree(struct ghost_enclave *e, uint32_t pid,
+			    bool (*skip)(uint32_t pid, void *arg), void *arg);
+
+/**
  * ghost_enclave_join_cgroup() - all threads of a cgroup and of those below it
  * @cgroup: a folder of cgroup version 2, absolute or below /sys/fs/cgroup
  * @skip: returns true for threads that are to be left alone; NULL: none

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Process trees: a process and all that descend from it, into an enclave.
+ * In: /proc. Out: members. Implements a part of enclave.h.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libghost/enclave.h"
+
+/* Longer lines of ancestors are a circle of numbers that were given again while we read. */
+#define DEPTH_MAX 1000
+#define ROUNDS_MAX 100
+
+/* 0: it has ended, or is the first. */
+static uint32_t parent_of(uint32_t pid)
+{
+	char path[64], line[512];
+	uint32_t parent = 0;
+	const char *c;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	c = fgets(line, sizeof(line), f);
+	fclose(f);
+	/* The name, in parentheses, may itself hold anything. */
+	c = c ? strrchr(line, ')') : NULL;
+	return c && sscanf(c + 1, " %*c %u", &parent) == 1 ? parent : 0;
+}
+
+static bool descends(uint32_t pid, uint32_t from)
+{
+	for (int i = 0; pid && i < DEPTH_MAX; i++, pid = parent_of(pid))
+		if (pid == from)
+			return true;
+	return false;
+}
+
+struct walk {
+	struct ghost_enclave *enclave;
+	uint32_t top;
+	bool (*skip)(uint32_t pid, void *arg);
+	void *arg;
+	uint32_t *seen; /* [nr_seen] */
+	uint32_t nr_seen;
+};
+
+static bool was_seen(const struct walk *w, uint32_t pid)
+{
+	for (uint32_t i = 0; i < w->nr_seen; i++)
+		if (w->seen[i] == pid)
+			return true;
+	return false;
+}
+
+/* 1: it joined, 0: it did not need to, or has ended; or a negative errno. */
+static int look_at(struct walk *w, uint32_t pid)
+{
+	uint32_t *more;
+	int err;
+
+	if (was_seen(w, pid) || !descends(pid, w->top) || (w->skip && w->skip(pid, w->arg)))
+		return 0;
+	more = realloc(w->seen, (w->nr_seen + 1) * sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	w->seen = more;
+	w->seen[w->nr_seen++] = pid;
+	err = ghost_enclave_join_process(w->enclave, pid);
+	return err == -ESRCH ? 0 : err ?: 1;
+}
+
+/* One pass over /proc. Returns how many joined, or a negative errno. */
+static int look_at_all(struct walk *w)
+{
+	DIR *dir = opendir("/proc");
+	struct dirent *d;
+	int nr = 0, ret = 0;
+
+	if (!dir)
+		return -errno;
+	while (ret >= 0 && (d = readdir(dir))) {
+		uint32_t pid = strtoul(d->d_name, NULL, 10);
+
+		ret = pid ? look_at(w, pid) : 0;
+		nr += ret > 0;
+	}
+	closedir(dir);
+	return ret < 0 ? ret : nr;
+}
+
+int ghost_enclave_join_tree(struct ghost_enclave *e, uint32_t pid,
+			    bool (*skip)(uint32_t pid, void *arg), void *arg)
+{
+	struct walk w = { .enclave = e, .top = pid, .skip = skip, .arg = arg };
+	int ret = 1, nr = 0;
+
+	/* Until a pass finds nobody new: children of those who have not joined yet. */
+	for (int round = 0; ret > 0 && round < ROUNDS_MAX; round++) {
+		ret = look_at_all(&w);
+		nr += ret > 0 ? ret : 0;
+	}
+	free(w.seen);
+	return ret < 0 ? ret : nr ?: -ESRCH;
+}
