@@ -45,6 +45,7 @@ extern const struct verb verb_attach;
 extern const struct verb verb_bench;
 extern const struct verb verb_check;
 extern const struct verb verb_destroy;
+extern const struct verb verb_enclave;
 extern const struct verb verb_load;
 extern const struct verb verb_policies;
 extern const struct verb verb_run;
@@ -53,6 +54,18 @@ extern const struct verb verb_sim;
 extern const struct verb verb_status;
 extern const struct verb verb_unload;
 extern const struct verb verb_upgrade;
+/* Of verb_enclave. */
+extern const struct verb verb_set_cpus;
+extern const struct verb verb_watch;
+
+/*
+ * The one of @list (ends with NULL) whose name is @name, or ends with it; exits 2 when
+ * there is none. @of: whose verbs these are; NULL: those of ghost itself.
+ */
+const struct verb *verb_find(const struct verb *of, const struct verb *const *list,
+			     const char *name);
+/* A line each, for --help. */
+void verbs_print(const struct verb *const *list);
 
 /* --- messages: to stderr, prefixed "ghost: ", one write each ------------------- */
 
@@ -92,6 +105,10 @@ const char *format_duration(uint64_t ns, char *buf, size_t size);
 
 /* The one of @names (ends with NULL) that looks most like @word, or NULL. */
 const char *nearest(const char *word, const char *const *names);
+
+/* CPUs, as "0-3,6", that are all online; exits 2 when they are not. @what: as which they were given. */
+void parse_cpus(const struct verb *verb, const char *what, const char *list,
+		struct ghost_cpuset *ret);
 
 /* An enclave's id from the command line; exits 2 when it is none. */
 uint32_t parse_enclave(const struct verb *verb, const char *text);
@@ -143,6 +160,8 @@ int say_other_scheduler(const char *name);
 int open_kernel(struct ghost_backend **ret);
 /* Open an enclave; says why not. Returns 0 or an exit code. */
 int open_enclave(struct ghost_enclave **ret, struct ghost_backend *backend, uint32_t id);
+/* One of @cpus belongs to an enclave, other than @but: says to which. */
+bool say_owner(struct ghost_backend *backend, const struct ghost_cpuset *cpus, uint32_t but);
 /* Has the kernel thrown out what was loaded? Cheap enough to be asked often. */
 bool kernel_ejected(void);
 /* Destroy an enclave, patiently. Returns 0 or a negative errno. */

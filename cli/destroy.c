@@ -96,6 +96,25 @@ int open_enclave(struct ghost_enclave **ret, struct ghost_backend *backend, uint
 	return exit_code_of(err);
 }
 
+bool say_owner(struct ghost_backend *backend, const struct ghost_cpuset *cpus, uint32_t but)
+{
+	ghost_cpuset_for_each(cpu, cpus)
+	{
+		int id = ghost_enclave_owner(backend, cpu);
+		struct record r;
+
+		if (id <= 0 || (uint32_t)id == but)
+			continue;
+		if (run_record_read(id, &r))
+			say("CPU %d belongs to enclave %d; choose others", cpu, id);
+		else
+			say("CPU %d belongs to enclave %d ('%s', pid %d); choose others", cpu, id,
+			    r.command, r.keeper.pid);
+		return true;
+	}
+	return false;
+}
+
 bool kernel_ejected(void)
 {
 	char state[32] = "";

@@ -46,6 +46,8 @@ struct janitor {
 	struct ghost_backend *backend;
 	struct ghost_enclave *enclave;
 	struct ghost_agents *agents; /* NULL once they have stopped */
+	struct ghost_cpuset cpus;    /* that the enclave is to have when we take it */
+	bool new_cpus;
 	unsigned int polls;
 };
 
@@ -142,7 +144,11 @@ static _Noreturn void cannot_start(const struct janitor *j, int err)
 
 static int prepare(struct janitor *j)
 {
-	struct ghost_agents_opts opts = { .size = sizeof(opts), .params = j->run->params };
+	struct ghost_agents_opts opts = {
+		.size = sizeof(opts),
+		.params = j->run->params,
+		.cpus = j->new_cpus ? &j->cpus : NULL,
+	};
 
 	return ghost_agents_prepare(&j->agents, j->enclave, j->run->policy, &opts);
 }
@@ -264,6 +270,8 @@ static void stand_by(struct janitor *j, pid_t sender)
 	pid_t ignored;
 	int what;
 
+	/* If it comes back to us, then with the CPUs that we have. */
+	j->new_cpus = !ghost_enclave_cpus(j->enclave, &j->cpus);
 	ghost_agents_stop(j->agents);
 	j->agents = NULL;
 	there = process_of(sender, &upgrader);
@@ -341,7 +349,12 @@ _Noreturn void janitor_main(const struct run *run, uint32_t id, int report_fd,
 			    const struct process *keeper, bool waits)
 {
 	static const struct timespec nap = { .tv_nsec = MEMBERS_POLL_MS * 1000 * 1000 };
-	struct janitor j = { .run = run, .id = id };
+	struct janitor j = {
+		.run = run,
+		.id = id,
+		.cpus = run->cpus,
+		.new_cpus = run->new_cpus,
+	};
 	pid_t parent = getppid(), sender = 0;
 	int what, ret;
 

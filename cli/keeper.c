@@ -200,26 +200,6 @@ static int load(struct keeper *k)
 	return exit_code_of(ret);
 }
 
-static int say_owner(const struct keeper *k)
-{
-	ghost_cpuset_for_each(cpu, &k->run->cpus)
-	{
-		int id = ghost_enclave_owner(k->backend, cpu);
-		struct record r;
-
-		if (id <= 0)
-			continue;
-		if (run_record_read(id, &r))
-			say("CPU %d belongs to enclave %d; choose others with --cpus", cpu, id);
-		else
-			say("CPU %d belongs to enclave %d ('%s', pid %d); choose others with --cpus",
-			    cpu, id, r.command, r.keeper.pid);
-		return EXIT_FAILED;
-	}
-	say("a CPU was taken by another enclave just now; try again");
-	return EXIT_FAILED;
-}
-
 static int create(struct keeper *k)
 {
 	struct ghost_enclave_opts opts = {
@@ -233,8 +213,11 @@ static int create(struct keeper *k)
 		k->record.enclave = ghost_enclave_id(k->enclave);
 		return EXIT_OK;
 	}
-	if (ret == -EBUSY)
-		return say_owner(k);
+	if (ret == -EBUSY) {
+		if (!say_owner(k->backend, &k->run->cpus, 0))
+			say("a CPU was taken by another enclave just now; try again");
+		return EXIT_FAILED;
+	}
 	if (ret == -ENOSPC)
 		say("there are %d enclaves already, and no more are possible",
 		    GHOST_ENCLAVES_MAX - 1);

@@ -24,40 +24,46 @@ static const struct verb verb_help = {
 static const struct verb *const verbs[] = {
 #ifdef HAVE_KERNEL
 	&verb_check,   &verb_run,     &verb_serve,    &verb_status, &verb_attach,
-	&verb_upgrade, &verb_destroy, &verb_load,     &verb_unload,
+	&verb_upgrade, &verb_destroy, &verb_enclave,  &verb_load,   &verb_unload,
 #endif
-	&verb_sim,     &verb_bench,   &verb_policies, &verb_help,
+	&verb_sim,     &verb_bench,   &verb_policies, &verb_help,   NULL,
 };
 
-#define NR_VERBS (sizeof(verbs) / sizeof(verbs[0]))
-
-static const struct verb *find_verb(const char *name)
+/* "set-cpus" of "enclave set-cpus" */
+static const char *last_word(const struct verb *verb)
 {
-	for (size_t i = 0; i < NR_VERBS; i++) {
-		if (!strcmp(verbs[i]->name, name))
-			return verbs[i];
-	}
-	return NULL;
+	const char *space = strrchr(verb->name, ' ');
+
+	return space ? space + 1 : verb->name;
 }
 
-static _Noreturn void unknown_verb(const char *name)
+const struct verb *verb_find(const struct verb *of, const struct verb *const *list,
+			     const char *name)
 {
-	const char *names[NR_VERBS + 1] = { NULL };
-	const char *like;
+	const char *names[32] = { NULL }, *like;
+	int nr = 0;
 
-	for (size_t i = 0; i < NR_VERBS; i++)
-		names[i] = verbs[i]->name;
+	for (; list[nr] && nr < 31; nr++) {
+		names[nr] = last_word(list[nr]);
+		if (!strcmp(names[nr], name))
+			return list[nr];
+	}
 	like = nearest(name, names);
-	usage_error(NULL, "there is no verb '%s'%s%s%s", name, like ? " (did you mean '" : "",
+	usage_error(of, "there is no verb '%s'%s%s%s", name, like ? " (did you mean '" : "",
 		    like ? like : "", like ? "'?)" : "");
+}
+
+void verbs_print(const struct verb *const *list)
+{
+	for (; *list; list++)
+		printf("  %-10s %s\n", last_word(*list), (*list)->help);
 }
 
 static void print_help(void)
 {
 	printf("Usage: ghost VERB [OPTION...]\n"
 	       "Lets a process decide which thread runs next, through sched_ext.\n\n");
-	for (size_t i = 0; i < NR_VERBS; i++)
-		printf("  %-10s %s\n", verbs[i]->name, verbs[i]->help);
+	verbs_print(verbs);
 	printf("\n"
 	       "  --help     show this help; 'ghost VERB --help' shows the options of a verb\n"
 	       "  --version  print the version\n\n"
@@ -76,9 +82,7 @@ static int help_main(int argc, char **argv)
 	}
 	if (argc > 2)
 		usage_error(NULL, "help is about one verb, not also about '%s'", argv[2]);
-	verb = find_verb(argv[1]);
-	if (!verb)
-		unknown_verb(argv[1]);
+	verb = verb_find(NULL, verbs, argv[1]);
 	if (verb == &verb_help) {
 		print_help();
 		return EXIT_OK;
@@ -104,9 +108,7 @@ int main(int argc, char **argv)
 	}
 	if (argv[1][0] == '-')
 		usage_error(NULL, "unknown option '%s' before the verb", argv[1]);
-	verb = find_verb(argv[1]);
-	if (!verb)
-		unknown_verb(argv[1]);
+	verb = verb_find(NULL, verbs, argv[1]);
 	code = verb->main(argc - 1, argv + 1);
 
 	/* A full disk must not look like success. */

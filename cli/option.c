@@ -340,6 +340,30 @@ const char *format_duration(uint64_t ns, char *buf, size_t size)
 	return buf;
 }
 
+void parse_cpus(const struct verb *verb, const char *what, const char *list,
+		struct ghost_cpuset *ret)
+{
+	struct ghost_cpuset online;
+	char text[256];
+	int err = ghost_cpuset_parse(ret, list);
+
+	if (err == -ERANGE)
+		usage_error(verb, "%s %s: CPUs are numbered from 0 to %d", what, list,
+			    GHOST_CPUS_MAX - 1);
+	if (err || ghost_cpuset_empty(ret))
+		usage_error(verb, "%s wants a list such as 0-3,6, not '%s'", what, list);
+	if (ghost_cpuset_online(&online))
+		return; /* whoever asks for them will be told */
+	ghost_cpuset_for_each(cpu, ret)
+	{
+		if (ghost_cpuset_has(&online, cpu))
+			continue;
+		ghost_cpuset_format(&online, text, sizeof(text));
+		usage_error(verb, "%s %s: CPU %d is not online (online: %s)", what, list, cpu,
+			    text);
+	}
+}
+
 uint32_t parse_enclave(const struct verb *verb, const char *text)
 {
 	uint64_t id;

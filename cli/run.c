@@ -88,30 +88,6 @@ struct arguments {
 
 /* --- values ------------------------------------------------------------------------ */
 
-static void set_cpus(struct arguments *a, const char *list)
-{
-	struct ghost_cpuset online;
-	char text[256];
-	int ret = ghost_cpuset_parse(&a->run.cpus, list);
-
-	if (ret == -ERANGE)
-		usage_error(&a->verb, "--cpus %s: CPUs are numbered from 0 to %d", list,
-			    GHOST_CPUS_MAX - 1);
-	if (ret || !ghost_cpuset_count(&a->run.cpus))
-		usage_error(&a->verb, "--cpus wants a list such as 0-3,6, not '%s'", list);
-	if (ghost_cpuset_online(&online))
-		return; /* making the enclave will tell */
-	ghost_cpuset_for_each(cpu, &a->run.cpus)
-	{
-		if (ghost_cpuset_has(&online, cpu))
-			continue;
-		ghost_cpuset_format(&online, text, sizeof(text));
-		usage_error(&a->verb, "--cpus %s: CPU %d is not online (online: %s)", list, cpu,
-			    text);
-	}
-	a->cpus_given = true;
-}
-
 static void set_stall(struct arguments *a, const char *text)
 {
 	if (parse_duration(text, &a->run.stall_ns))
@@ -160,7 +136,8 @@ static error_t parse_common(int key, char *arg, struct arguments *a)
 	a->any_given |= key >= KEY_CPUS && key <= KEY_QUIET && key != KEY_CONFIG;
 	switch (key) {
 	case KEY_CPUS:
-		set_cpus(a, arg);
+		parse_cpus(&a->verb, "--cpus", arg, &a->run.cpus);
+		a->cpus_given = true;
 		return 0;
 	case KEY_STALL:
 		set_stall(a, arg);

@@ -23,6 +23,7 @@ struct run {
 	const struct ghost_policy *policy;
 	uint64_t params[PARAMS_MAX];
 	struct ghost_cpuset cpus;
+	bool new_cpus; /* an upgrade: the enclave gets @cpus with it */
 	uint64_t stall_ns;
 	enum on_loss on_loss;
 	char **command;	    /* NULL: there is none, the enclave is for whoever is put into it */

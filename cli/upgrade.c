@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ghost upgrade: other agents for an enclave whose threads run on.
- * In: an enclave of `ghost run`, a policy. Out: that policy decides; or the one
- * before, again, when the new one does not start or fails its probe.
+ * ghost upgrade: other agents for an enclave whose threads run on; ghost enclave
+ * set-cpus: other CPUs, which takes the same.
+ * In: an enclave of `ghost run`, a policy, CPUs. Out: that policy decides, on those
+ * CPUs; or the one before, again, when the new one does not start or fails its probe.
  * Called by people.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,9 +19,13 @@
 #include <unistd.h>
 
 #include "cli/run.h"
+#include "policies/policies.h"
 
 /* How long the new agents may take to get ready, and to take over. */
 #define START_MS (60 * 1000)
+/* Old agents that have not made room by then are killed. */
+#define ROOM_NS_DEFAULT (5000ull * 1000 * 1000)
+#define ROOM_NS_MAX (60ull * 1000 * 1000 * 1000)
 #define TAKE_MS (20 * 1000)
 #define BACK_MS (20 * 1000)
 #define PROBE_LOOK_MS 10
@@ -27,6 +33,7 @@
 #define PROBE_NS_MAX (3600ull * 1000 * 1000 * 1000)
 
 static int upgrade_main(int argc, char **argv);
+static int set_cpus_main(int argc, char **argv);
 
 const struct verb verb_upgrade = {
 	.name = "upgrade",
@@ -38,20 +45,54 @@ const struct verb verb_upgrade = {
 	.main = upgrade_main,
 };
 
-enum {
-	KEY_PROBE = 0x100,
-	KEY_CONFIG,
+const struct verb verb_set_cpus = {
+	.name = "enclave set-cpus",
+	.args = "ENCLAVE CPUS",
+	.help = "give an enclave other CPUs while its threads run on",
+	.more = "CPUS is a list such as 0-3,6: all that the enclave is to have. Agents of the same "
+		"policy take over, one on each of them. Threads whose affinity was the CPUs that the "
+		"enclave had get the new ones; others keep theirs, and one that allows no CPU of the "
+		"enclave runs where it may.",
+	.main = set_cpus_main,
 };
 
+enum {
+	KEY_PROBE = 0x100,
+	KEY_WITHIN,
+	KEY_CONFIG,
+	KEY_CPUS,
+};
+
+#define OPTION_PROBE                                                                 \
+	{ "probe",                                                                   \
+	  KEY_PROBE,                                                                 \
+	  "DURATION",                                                                \
+	  0,                                                                         \
+	  "for so long the old agents come back if the new ones fail (default: 1s)", \
+	  0 }
+#define OPTION_WITHIN                                                            \
+	{ "within",                                                              \
+	  KEY_WITHIN,                                                            \
+	  "DURATION",                                                            \
+	  0,                                                                     \
+	  "old agents that have not made room by then are killed (default: 5s)", \
+	  0 }
+
 static const struct argp_option upgrade_options[] = {
-	{ "probe", KEY_PROBE, "DURATION", 0,
-	  "for so long the old agents come back if the new ones fail (default: 1s)", 0 },
+	OPTION_PROBE,
+	OPTION_WITHIN,
+	{ "cpus", KEY_CPUS, "LIST", 0,
+	  "the CPUs of the enclave from then on, such as 0-3,6 (default: those that it has)", 0 },
 	{ "config", KEY_CONFIG, "FILE", 0,
-	  "the enclave of 'ghost serve --config=FILE', and the policy that stands there now with its "
-	  "options; what else stands there waits for a new start",
+	  "the enclave of 'ghost serve --config=FILE', and the policy, its options and the CPUs that "
+	  "stand there now; what else stands there waits for a new start",
 	  0 },
 	OPTION_JSON,
 	OPTION_HELP,
+};
+
+static const struct argp_option set_cpus_options[] = {
+	OPTION_PROBE, OPTION_WITHIN, OPTION_JSON, OPTION_HELP, { 0 },
 };
 
 #define NR_UPGRADE_OPTIONS (sizeof(upgrade_options) / sizeof(upgrade_options[0]))
@@ -63,9 +104,12 @@ struct upgrade {
 	char **rest;
 	const char *config;
 	uint64_t probe_ns;
+	uint64_t room_ns;
 	bool json;
+	bool only_cpus; /* the policy stays */
 
 	struct run run;
+	struct ghost_cpuset cpus_before;
 	struct record before;
 	struct process self;
 	struct ghost_backend *backend;
@@ -90,7 +134,22 @@ static error_t parse_common(int key, char *arg, struct upgrade *u)
 				    "--probe wants a duration up to an hour, such as 5s, not '%s'",
 				    arg);
 		return 0;
+	case KEY_WITHIN:
+		if (parse_duration(arg, &u->room_ns) || u->room_ns > ROOM_NS_MAX)
+			usage_error(
+				&u->verb,
+				"--within wants a duration up to a minute, such as 5s, not '%s'",
+				arg);
+		return 0;
+	case KEY_CPUS:
+		if (u->config)
+			usage_error(&u->verb, "with --config the CPUs stand in the file");
+		parse_cpus(&u->verb, "--cpus", arg, &u->run.cpus);
+		u->run.new_cpus = true;
+		return 0;
 	case KEY_CONFIG:
+		if (u->run.new_cpus)
+			usage_error(&u->verb, "with --config the CPUs stand in the file");
 		if (u->run.policy)
 			usage_error(&u->verb, "with --config the policy stands in the file");
 		u->config = arg;
@@ -143,6 +202,30 @@ static error_t parse_second(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
+static error_t parse_set_cpus(int key, char *arg, struct argp_state *state)
+{
+	struct upgrade *u = state->input;
+
+	switch (key) {
+	case ARGP_KEY_ARG:
+		if (u->run.new_cpus)
+			usage_error(&u->verb, "'%s' is one argument too many", arg);
+		if (u->id) {
+			parse_cpus(&u->verb, "CPUS", arg, &u->run.cpus);
+			u->run.new_cpus = true;
+		} else {
+			u->id = parse_enclave(&u->verb, arg);
+		}
+		return 0;
+	case ARGP_KEY_END:
+		if (!u->run.new_cpus)
+			usage_error(&u->verb, "name an enclave, and its CPUs, such as 0-3,6");
+		return 0;
+	default:
+		return parse_common(key, arg, u);
+	}
+}
+
 /* --- the record ------------------------------------------------------------------------ */
 
 static int refuse(struct upgrade *u)
@@ -160,6 +243,30 @@ static int refuse(struct upgrade *u)
 		return EXIT_FAILED;
 	}
 	return EXIT_OK;
+}
+
+/* The policy that decides, and how. */
+static int same_policy(struct upgrade *u)
+{
+	if (!u->only_cpus)
+		return EXIT_OK;
+	u->run.policy = policies_find(u->before.policy);
+	if (!u->run.policy) {
+		say("this program does not know the policy %s, to start it on other CPUs",
+		    u->before.policy);
+		return EXIT_FAILED;
+	}
+	param_load(u->run.policy, u->before.params, u->run.params);
+	return EXIT_OK;
+}
+
+/* May the enclave have those CPUs? */
+static int check_cpus(struct upgrade *u)
+{
+	if (ghost_enclave_cpus(u->enclave, &u->cpus_before))
+		return EXIT_FAILED;
+	return u->run.new_cpus && say_owner(u->backend, &u->run.cpus, u->id) ? EXIT_FAILED :
+									       EXIT_OK;
 }
 
 /* Under the lock: this upgrade is under way, or not any more. */
@@ -302,11 +409,26 @@ static bool probe(struct upgrade *u)
 	}
 }
 
+/* Has the new process said anything, or ended, before @ms have passed? */
+static bool hears(const struct upgrade *u, int ms)
+{
+	struct pollfd fd = { .fd = u->report, .events = POLLIN };
+
+	return poll(&fd, 1, ms) > 0;
+}
+
 static bool take_over(struct upgrade *u)
 {
 	u->asked_ms = now_ms();
-	if (old_is_there(u))
+	if (old_is_there(u)) {
 		kill(u->before.agent.pid, SIGUSR1);
+		/* They hang: the threads are the fallback's as long as they are there. */
+		if (!hears(u, u->room_ns / 1000000)) {
+			say("the old agents (pid %d) did not make room; killing them",
+			    u->before.agent.pid);
+			kill(u->before.agent.pid, SIGKILL);
+		}
+	}
 	if (!says(u, "ready", TAKE_MS))
 		return false;
 	u->control_ms = now_ms() - u->asked_ms;
@@ -334,19 +456,33 @@ static void measure(const struct upgrade *u, struct result *ret)
 	ret->unscheduled_ns = st->unscheduled_ns;
 }
 
+static const char *cpus_now(const struct upgrade *u, char *buf, size_t size)
+{
+	struct ghost_cpuset cpus;
+
+	if (ghost_enclave_cpus(u->enclave, &cpus))
+		return "?";
+	ghost_cpuset_format(&cpus, buf, size);
+	return buf;
+}
+
 static int print_json(const struct upgrade *u, const struct result *r, bool decides)
 {
+	char cpus[256];
+
 	return json_print(json_pack(
-		"{s:i, s:s, s:s, s:b, s:o, s:i, s:I, s:I, s:I}", "enclave", (int)u->id, "from",
+		"{s:i, s:s, s:s, s:b, s:o, s:s, s:i, s:I, s:I, s:I}", "enclave", (int)u->id, "from",
 		u->before.policy, "to", u->run.policy->name, "upgraded", decides, "why",
-		decides ? json_null() : json_text(u->why), "threads", (int)r->counts.nr_tasks,
-		"undecided_ns", (json_int_t)r->undecided_ns, "blackout_ns",
-		(json_int_t)r->unscheduled_ns, "control_ns", (json_int_t)u->control_ms * 1000000));
+		decides ? json_null() : json_text(u->why), "cpus", cpus_now(u, cpus, sizeof(cpus)),
+		"threads", (int)r->counts.nr_tasks, "undecided_ns", (json_int_t)r->undecided_ns,
+		"blackout_ns", (json_int_t)r->unscheduled_ns, "control_ns",
+		(json_int_t)u->control_ms * 1000000));
 }
 
 static int tell(const struct upgrade *u, const struct result *r, bool decides)
 {
 	int ret = u->json ? print_json(u, r, decides) : EXIT_OK;
+	char cpus[256];
 
 	if (!decides) {
 		say("%s; %s", u->why,
@@ -355,29 +491,58 @@ static int tell(const struct upgrade *u, const struct result *r, bool decides)
 		return EXIT_FAILED;
 	}
 	if (!u->json)
-		printf("enclave %u: %s decides after %s; %u threads\n"
+		printf("enclave %u: %s decides after %s for CPUs %s; %u threads\n"
 		       "  nobody decided for              %8.3f ms\n"
 		       "  longest wait of a ready thread  %8.3f ms\n"
 		       "  asked to full control           %8llu ms\n",
-		       u->id, u->run.policy->name, u->before.policy, r->counts.nr_tasks,
-		       r->undecided_ns * 1e-6, r->unscheduled_ns * 1e-6,
-		       (unsigned long long)u->control_ms);
+		       u->id, u->run.policy->name, u->before.policy,
+		       cpus_now(u, cpus, sizeof(cpus)), r->counts.nr_tasks, r->undecided_ns * 1e-6,
+		       r->unscheduled_ns * 1e-6, (unsigned long long)u->control_ms);
 	return ret;
+}
+
+/* Threads that could run on all CPUs the enclave had, and on no others, follow it. */
+static void follow(const struct upgrade *u, const struct ghost_cpuset *before)
+{
+	const struct ghost_memory *mem = ghost_enclave_memory(u->enclave);
+	uint32_t nr = ghost_enclave_status(u->enclave)->nr_slots;
+	const struct ghost_status *st;
+	struct ghost_cpuset now, has, online;
+
+	if (ghost_enclave_cpus(u->enclave, &now) || !memcmp(&now, before, sizeof(now)) ||
+	    ghost_cpuset_online(&online))
+		return;
+	for (uint32_t slot = 1; slot < nr && slot < mem->capacity; slot++) {
+		st = &mem->status[slot];
+		/* As a thread itself sees it: a mask may name CPUs that are not there. */
+		for (int w = 0; w < GHOST_CPU_WORDS; w++)
+			has.word[w] = st->cpus[w] & online.word[w];
+		/* It may end meanwhile, or a cpuset forbid it: then it runs where it may. */
+		if (ghost_status_flags(st->word) & GHOST_STATUS_INUSE &&
+		    !memcmp(&has, before, sizeof(has)) &&
+		    sched_setaffinity(st->tid, sizeof(now), (const cpu_set_t *)&now))
+			continue;
+	}
 }
 
 static int upgrade(struct upgrade *u)
 {
 	struct result result = { 0 };
-	bool decides = take_over(u);
+	struct ghost_cpuset new_cpus;
+	bool decides = take_over(u), came = decides;
 
-	if (decides) {
+	if (came) {
 		measure(u, &result);
+		ghost_enclave_cpus(u->enclave, &new_cpus);
+		follow(u, &u->cpus_before);
 		decides = probe(u);
 	}
 	if (!decides)
 		go_back(u);
 	else if (old_is_there(u))
 		kill(u->before.agent.pid, SIGTERM);
+	if (came && !decides)
+		follow(u, &new_cpus);
 	unmark(u);
 	return tell(u, &result, decides);
 }
@@ -406,6 +571,8 @@ static int prepare(struct upgrade *u, int lock)
 	ret = ret ?: open_kernel(&u->backend);
 	ret = ret ?: open_enclave(&u->enclave, u->backend, u->id);
 	ret = ret ?: refuse(u);
+	ret = ret ?: same_policy(u);
+	ret = ret ?: check_cpus(u);
 	ret = ret ?: start_agent(u, lock);
 	if (ret)
 		return ret;
@@ -433,25 +600,51 @@ static int parse_rest(struct upgrade *u, int argc, char **argv)
 	return EXIT_OK;
 }
 
+static int carry_out(struct upgrade *u)
+{
+	int lock, ret;
+
+	process_of(getpid(), &u->self);
+	lock = record_lock();
+	if (lock < 0)
+		return say_no_lock(lock);
+	ret = prepare(u, lock);
+	record_unlock(lock);
+	ret = ret ?: upgrade(u);
+	ghost_enclave_close(u->enclave);
+	if (u->backend)
+		u->backend->close(u->backend);
+	return ret;
+}
+
 static int upgrade_main(int argc, char **argv)
 {
-	struct upgrade u = { .verb = verb_upgrade, .probe_ns = PROBE_NS_DEFAULT };
-	int lock, ret;
+	struct upgrade u = {
+		.verb = verb_upgrade,
+		.probe_ns = PROBE_NS_DEFAULT,
+		.room_ns = ROOM_NS_DEFAULT,
+	};
+	int ret;
 
 	options_parse(&u.verb, param_options(upgrade_options, NR_UPGRADE_OPTIONS, NULL),
 		      parse_first, &u, argc, argv);
 	ret = u.config ? run_configure(&u.verb, u.config, &u.run) : parse_rest(&u, argc, argv);
 	if (ret)
 		return ret;
-	process_of(getpid(), &u.self);
-	lock = record_lock();
-	if (lock < 0)
-		return say_no_lock(lock);
-	ret = prepare(&u, lock);
-	record_unlock(lock);
-	ret = ret ?: upgrade(&u);
-	ghost_enclave_close(u.enclave);
-	if (u.backend)
-		u.backend->close(u.backend);
-	return ret;
+	if (u.config)
+		u.run.new_cpus = true;
+	return carry_out(&u);
+}
+
+static int set_cpus_main(int argc, char **argv)
+{
+	struct upgrade u = {
+		.verb = verb_set_cpus,
+		.probe_ns = PROBE_NS_DEFAULT,
+		.room_ns = ROOM_NS_DEFAULT,
+		.only_cpus = true,
+	};
+
+	options_parse(&u.verb, set_cpus_options, parse_set_cpus, &u, argc, argv);
+	return carry_out(&u);
 }

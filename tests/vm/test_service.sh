@@ -98,9 +98,13 @@ bash -c 'while :; do sleep 0.1; echo x; done' >"$work/marks" &
 "$ghost" attach 1 $!
 goes_on 'a thread that is put in runs'
 
+printf 'policy = fifo_percpu\ncpus = 1\n' >"$conf"
+succeeds 'reload takes the CPUs that the file names now' -- unit_does ExecReload
+is 'which are those of the enclave' "$(status_of state) $(status_of cpus)" 'online 1'
+goes_on 'while the thread runs on'
 printf 'policy = fifo_central\nslice = 3ms\n' >"$conf"
-succeeds 'reload takes the policy that the file names now' -- unit_does ExecReload
-is 'which decides' "$(status_of state) $(status_of policy)" 'online fifo_central'
+succeeds 'and the policy' -- unit_does ExecReload
+is 'which decides, for all CPUs if none are named' "$(status_of state) $(status_of policy) $(status_of cpus)" 'online fifo_central 0-1'
 goes_on 'while the thread runs on'
 printf 'policy = fifo_central\nslice = 3 hours\n' >"$conf"
 keep=1

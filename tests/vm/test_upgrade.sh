@@ -34,7 +34,7 @@ begin fifo_percpu
 first=$(status_of agent_pid)
 for policy in fifo_central fifo_percpu shinjuku; do
 	succeeds "an enclave is upgraded to $policy" -- "$ghost" upgrade 1 $policy --probe 200ms
-	contains "^enclave 1: $policy decides after [a-z_]+; [12] threads\$" 'which it says' "$(cat "$work/out")"
+	contains "^enclave 1: $policy decides after [a-z_]+ for CPUs 0-1; [12] threads\$" 'which it says' "$(cat "$work/out")"
 	sed 's/^/#  /' "$work/out"
 	is 'and so does status' "$(status_of policy).$(status_of state)" "$policy.online"
 	goes_on 'while its threads run on'
