@@ -21,10 +21,10 @@
 #include <unistd.h>
 
 #include "cli/run.h"
+#include "libghost/guard.h"
 #include "libghost/hints.h"
 #include "policies/policies.h"
 
-#define POLICY_SCHED_EXT 7
 #define AGENTS_START_MS (60 * 1000)
 #define AGENTS_STOP_MS (2 * 1000)
 
@@ -47,6 +47,7 @@ struct keeper {
 	struct ghost_backend *backend;
 	struct ghost_enclave *enclave;
 	struct timespec started;
+	struct ghost_guard *guard;
 
 	int signals; /* signalfd */
 	sigset_t mask_before;
@@ -555,7 +556,7 @@ static void kill_agent(struct keeper *k)
 {
 	if (!k->agent)
 		return;
-	kill(k->agent, SIGKILL);
+	kill_agents(k->agent);
 	agent_ends(k, -1);
 }
 
@@ -790,6 +791,22 @@ static bool is_ours(uint32_t tid, void *unused)
 	return record_is_ours(tid);
 }
 
+/* Agents that are stopped cannot look after themselves. */
+static void guard(struct keeper *k)
+{
+	unsigned int nr;
+	uint32_t tid;
+
+	if (!k->guard && ghost_guard_open(&k->guard, k->enclave))
+		return;
+	nr = ghost_guard_look(k->guard, &tid);
+	if (nr)
+		notice(k,
+		       "other threads keep the CPUs of enclave %u to themselves, or they are offline: %u of "
+		       "its threads had no time for 10 s and go on in the fair class, thread %u for one",
+		       k->record.enclave, nr, tid);
+}
+
 /* Who has come to the cgroup, and is nobody's child there. */
 static void watch_cgroup(struct keeper *k)
 {
@@ -814,7 +831,7 @@ static void wait_for_command(struct keeper *k)
 	};
 	unsigned int nr_watches = 0;
 	bool ended = false;
-	uint64_t now, due = 0;
+	uint64_t now, due = 0, guard_due = 0;
 	int wait;
 
 	k->good_ms = now_ms();
@@ -832,6 +849,10 @@ static void wait_for_command(struct keeper *k)
 		if (now >= due) {
 			watch_cgroup(k);
 			due = now + WATCH_MS;
+		}
+		if (now >= guard_due) {
+			guard(k);
+			guard_due = now + GHOST_GUARD_NS / 1000000;
 		}
 		if (k->told)
 			nothing_to_keep(k);
@@ -898,6 +919,7 @@ static void clean_up(struct keeper *k, int lock)
 	if (lock < 0)
 		lock = record_lock();
 	give_enclave_back(k);
+	ghost_guard_close(k->guard);
 	ghost_enclave_close(k->enclave);
 	if (k->backend)
 		k->backend->close(k->backend);

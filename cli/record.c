@@ -7,6 +7,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,6 +136,26 @@ static int write_file(const char *name, json_t *object)
 		unlink(temporary);
 	json_decref(object);
 	return ret;
+}
+
+void kill_agents(pid_t pid)
+{
+	struct sched_param param = { 0 };
+	char path[64];
+	struct dirent *d;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	while (dir && (d = readdir(dir))) {
+		pid_t tid = atoi(d->d_name);
+
+		if (tid && sched_getscheduler(tid) == POLICY_SCHED_EXT)
+			sched_setscheduler(tid, SCHED_OTHER, &param);
+	}
+	if (dir)
+		closedir(dir);
+	kill(pid, SIGKILL);
 }
 
 void record_remove_unfinished(void)

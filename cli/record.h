@@ -11,6 +11,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* linux/sched.h; not in that of the C library yet. */
+#define POLICY_SCHED_EXT 7
+
 /* A process, also after its pid was given to another one. */
 struct process {
 	pid_t pid; /* 0: none */
@@ -54,6 +57,12 @@ bool record_is_live(const struct record *r);
  * and keepers must be able to clean up.
  */
 bool record_is_ours(uint32_t pid);
+
+/*
+ * Kill an agent process. Its agents go to the fair class first: on a CPU that others
+ * keep to themselves they would not even get the time to die.
+ */
+void kill_agents(pid_t pid);
 
 /* Files that were being written by a command that was killed. */
 void record_remove_unfinished(void);

@@ -350,7 +350,7 @@ static bool says(struct upgrade *u, const char *word, int ms)
 
 static void end_agent(struct upgrade *u)
 {
-	kill(u->agent, SIGKILL);
+	kill_agents(u->agent);
 	waitpid(u->agent, NULL, 0);
 	u->agent = 0;
 }
@@ -426,7 +426,7 @@ static bool take_over(struct upgrade *u)
 		if (!hears(u, u->room_ns / 1000000)) {
 			say("the old agents (pid %d) did not make room; killing them",
 			    u->before.agent.pid);
-			kill(u->before.agent.pid, SIGKILL);
+			kill_agents(u->before.agent.pid);
 		}
 	}
 	if (!says(u, "ready", TAKE_MS))

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libghost/guard.h"
 #include "libghost/loop.h"
 
 /* While others decide. */
@@ -280,6 +281,7 @@ static void agents_free(struct ghost_agents *all)
 		free(all->agent[i].neighbours);
 	task_table_fini(&all->tasks);
 	hints_close(all->hints);
+	ghost_guard_close(all->guard);
 	free(all->agent);
 	free(all->by_cpu);
 	free(all->data);
@@ -338,6 +340,25 @@ static int agents_prepare(struct ghost_agents *all, const struct ghost_agents_op
 	if (!err && all->policy->init)
 		err = all->policy->init(&all->agent[0], all->data);
 	return err;
+}
+
+/* Whose CPU others keep to themselves. */
+static void guard_thread(void *arg)
+{
+	struct ghost_agents *all = arg;
+
+	while (ghost_load_acquire(&all->phase) == AGENTS_GO) {
+		if (all->backend->wait(all->backend, &all->phase, AGENTS_GO, GHOST_GUARD_NS))
+			ghost_guard_look(all->guard, NULL);
+	}
+}
+
+/* Without it all goes well until somebody keeps a CPU for 30 s. */
+static void guard_start(struct ghost_agents *all)
+{
+	if (ghost_guard_open(&all->guard, all->enclave))
+		return;
+	all->backend->thread_start(all->backend, "guard", guard_thread, all, &all->guard_thread);
 }
 
 static void phase_set(struct ghost_agents *all, uint32_t phase)
@@ -520,6 +541,7 @@ int ghost_agents_take(struct ghost_agents *all, int timeout_ms)
 	if (b->hints_dir)
 		all->hints_err = hints_listen(all->hints, b->hints_dir, enclave_of(all));
 	phase_set(all, AGENTS_GO);
+	guard_start(all);
 	return 0;
 }
 
@@ -585,6 +607,8 @@ void ghost_agents_stop(struct ghost_agents *all)
 	for (uint32_t i = 0; i < all->nr; i++)
 		if (all->agent[i].thread)
 			all->backend->thread_join(all->backend, all->agent[i].thread);
+	if (all->guard_thread)
+		all->backend->thread_join(all->backend, all->guard_thread);
 	if (all->central)
 		central_close(all);
 	if (all->policy->fini)

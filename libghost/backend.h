@@ -62,6 +62,12 @@ struct ghost_backend {
 	 * there is nothing to be seen before @until_ns (~0: at all).
 	 */
 	void (*agent_relax)(struct ghost_backend *self, __u64 until_ns);
+	/*
+	 * Thread @tid, an agent of our class that is runnable on @cpu, gets no time
+	 * there: see to it that it does, within a second or so. @cpu GHOST_CPU_NONE: only
+	 * tell whether it is of our class; -EINVAL: it is not. May be NULL.
+	 */
+	int (*agent_nudge)(struct ghost_backend *self, __u32 tid, __u32 cpu);
 	/* Give the CPU up; returns when the agent is chosen again. */
 	void (*agent_yield)(struct ghost_backend *self);
 

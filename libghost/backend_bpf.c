@@ -725,6 +725,49 @@ static int backend_agent_pin(struct ghost_backend *b, __u32 cpu)
 	return err;
 }
 
+static int set_mask(__u32 tid, __u32 cpu, __u32 other)
+{
+	cpu_set_t *set = CPU_ALLOC(GHOST_CPUS_MAX);
+	size_t size = CPU_ALLOC_SIZE(GHOST_CPUS_MAX);
+	int err = 0;
+
+	if (!set)
+		return -ENOMEM;
+	CPU_ZERO_S(size, set);
+	CPU_SET_S(cpu, size, set);
+	CPU_SET_S(other, size, set);
+	if (sched_setaffinity(tid, size, set))
+		err = -errno;
+	CPU_FREE(set);
+	return err;
+}
+
+/*
+ * Below threads of the fair class and above it that never sleep, those of ours have a
+ * deadline server, 50 ms per second. It ends when it finds nobody to run, a parked
+ * agent for one, and starts only when the first of our threads comes to the CPU
+ * (enqueue_task_scx(), 7.3). A change of its mask takes it away and puts it back.
+ */
+static int backend_agent_nudge(struct ghost_backend *b, __u32 tid, __u32 cpu)
+{
+	struct ghost_cpuset online;
+	int other, err;
+
+	if ((sched_getscheduler(tid) & ~SCHED_RESET_ON_FORK) != SCHED_EXT)
+		return -EINVAL;
+	if (cpu == GHOST_CPU_NONE)
+		return 0;
+	err = ghost_cpuset_online(&online);
+	if (err)
+		return err;
+	ghost_cpuset_del(&online, cpu);
+	other = ghost_cpuset_next(&online, 0);
+	if (other < 0)
+		return -EOPNOTSUPP;
+	err = set_mask(tid, cpu, other);
+	return set_mask(tid, cpu, cpu) ?: err;
+}
+
 static int set_policy(__u32 tid, int policy)
 {
 	struct sched_param param = { 0 };
@@ -832,6 +875,7 @@ int ghost_kernel_open(struct ghost_backend **ret, char *error, size_t size)
 		.memory_map = backend_memory_map,
 		.memory_unmap = backend_memory_unmap,
 		.agent_pin = backend_agent_pin,
+		.agent_nudge = backend_agent_nudge,
 		.agent_enter = backend_agent_enter,
 		.agent_spin = backend_agent_spin,
 		.agent_spin_prepare = backend_agent_spin_prepare,

@@ -101,6 +101,9 @@ struct ghost_agents {
 	uint32_t ended; /* all have */
 	uint32_t phase; /* enum agents_phase */
 
+	struct ghost_guard *guard; /* NULL: nobody starves here */
+	void *guard_thread;
+
 	struct hints *hints;
 	int hints_err; /* why applications cannot give any; 0: they can */
 };

@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 99
 cases=${GHOST_CASES:-60}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-sources=(sim/*.c policies/*.c libghost/{agent,central,enclave,hints,host,inbox,percpu,task,topo}.c tests/sim/fuzz_driver.c)
+sources=(sim/*.c policies/*.c libghost/{agent,central,enclave,guard,hints,host,inbox,percpu,task,topo}.c tests/sim/fuzz_driver.c)
 
 compilers=()
 for cc in gcc clang-19; do

@@ -1,0 +1,69 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Threads of other classes keep the CPUs of enclaves to themselves for longer than the
+# 30 s after which the kernel throws a scheduler out: it stays, an idle enclave keeps
+# its agents, and threads go on, if need be in the fair class.
+# In: build/cli/ghost. Out: TAP. Runs itself in a VM where there is no sched_ext.
+# limit: 600
+set -uo pipefail
+export LC_ALL=C.UTF-8
+root=${GHOST_TESTS_ROOT:-$(cd "$(dirname "$0")/../.." && pwd)}
+export GHOST_TESTS_ROOT=$root GHOST_TESTS_BUILD=${GHOST_TESTS_BUILD:-$root/build}
+[ -x "$GHOST_TESTS_BUILD/cli/ghost" ] || { echo '1..0 # SKIP cli/ghost was not built'; exit; }
+[ -e /sys/kernel/sched_ext ] && [ "$(id -u)" = 0 ] ||
+	exec "$root/vm/run" --cpus 4 --timeout 540 -- "$root/tests/vm/$(basename "$0")"
+ghost=$GHOST_TESTS_BUILD/cli/ghost
+# shellcheck source=tests/vm/cli_lib.sh
+source "$root/tests/vm/cli_lib.sh"
+trap 'kill -KILL $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
+starve_s=50
+
+"$ghost" load
+keep=1
+state_of() { sed -n 's/^state //p' "/sys/fs/bpf/ghost/enclave_$1/state"; }
+agents_of() { sed -n 's/^cpus //p' "/sys/fs/bpf/ghost/enclave_$1/state"; }
+
+# An idle enclave whose CPUs a normal thread and a real-time one keep busy.
+"$ghost" enclave create fifo_percpu --cpus 2-3 --stall 2s >/dev/null
+# And one with threads: they sleep until the CPU is busy, and then compute.
+"$ghost" enclave create fifo_percpu --cpus 1 --stall 2s --restart >/dev/null
+for i in 1 2; do
+	bash -c 'while [ ! -e '"$work"'/go ]; do sleep 0.3; done; while :; do echo x; for i in {1..2000}; do :; done; done' >"$work/marks.$i" &
+	member[$i]=$!
+done
+succeeds 'threads are put into an enclave' -- "$ghost" attach 2 "${member[@]}"
+before=$(agents_of 1)
+sleep 2
+for cpu in 1 2; do
+	taskset -c $cpu perl -e '1 while 1' &
+	hogs+=($!)
+done
+chrt -f 50 taskset -c 3 perl -e '1 while 1' &
+hogs+=($!)
+sleep 1
+touch "$work/go"
+end=$((SECONDS + starve_s))
+while ((SECONDS < end)); do sleep 5; done
+
+read -r state </sys/kernel/sched_ext/state
+is "after $starve_s s the kernel still has the scheduler" "$state" enabled
+is 'an idle enclave has the same agents, and they decide' "$(state_of 1) $(agents_of 1)" "online $before"
+for i in 1 2; do
+	was=$(wc -l <"$work/marks.$i")
+	more() { [ "$(wc -l <"$work/marks.$i")" -gt "$was" ]; }
+	await 20 more
+	is "thread $i goes on" $? 0
+	is 'in the fair class, where it gets its share' "$(sched_of "${member[$i]}")" 0
+done
+contains 'keep the CPUs of enclave 2 to themselves' 'and the keeper has told of it' "$(cat /run/ghost/kept_2.log)"
+is 'of the idle enclave there is nothing to tell' "$(cat /run/ghost/kept_1.log)" ''
+
+# Those that hang below a hog can be ended, too.
+kill -STOP "$(sed -n '/"agent"/,/}/s/.*"pid": \([0-9]*\).*/\1/p' /run/ghost/enclave_1)"
+succeeds 'agents that are stopped there give way to others' -- "$ghost" upgrade 1 fifo_percpu --within 1s --probe 0
+kill -KILL "${hogs[@]}"
+succeeds 'all enclaves are destroyed' -- "$ghost" destroy --all
+succeeds 'the kernel side can be unloaded' -- "$ghost" unload
+clean 'and nothing is left'
+finish_group
