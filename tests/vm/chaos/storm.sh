@@ -1,0 +1,261 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The storm of test_chaos.sh: a fault, a look whether all goes on, and again.
+# In: GHOST_SEED, GHOST_FAULTS. Out: TAP; of each fault after which something was
+# wrong, what it was. Called by test_chaos.sh, in a VM of 4 CPUs or here.
+set -uo pipefail
+export LC_ALL=C.UTF-8
+root=${GHOST_TESTS_ROOT:-$(cd "$(dirname "$0")/../../.." && pwd)}
+build=${GHOST_TESTS_BUILD:-$root/build}
+ghost=$build/cli/ghost
+garbage=$build/tests/vm/chaos/garbage
+# shellcheck source=tests/vm/cli_lib.sh
+source "$root/tests/vm/cli_lib.sh"
+trap 'kill -KILL $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
+
+seed=${GHOST_SEED:-1} faults=${GHOST_FAULTS:-30}
+RANDOM=$seed
+patience=60 # seconds until a program that makes no progress counts as standing
+policies=(fifo_percpu fifo_central shinjuku shinjuku_shenango)
+
+# Without a process: most programs do little else.
+exec {silent}<> <(:)
+pause() { read -r -t "$1" -u "$silent" || true; }
+# Not in a subshell, where RANDOM begins anew with each.
+any() { one=${*:RANDOM % $# + 1:1}; }
+
+# ---- the programs: each round is right or is told, and leaves its number ----
+
+head -c 20000 /dev/zero | tr '\0' g >"$work/file"
+sum=$(sha256sum <"$work/file")
+seq 500 >"$work/sorted"
+
+round_of_0() { [ "$(sha256sum <"$work/file")" = "$sum" ]; }
+round_of_1() { shuf "$work/sorted" | sort -n | cmp -s - "$work/sorted"; }
+round_of_2() { gzip -c "$work/file" | gzip -dc | cmp -s - "$work/file"; }
+round_of_3() { # a lot of children at once
+	local i
+	for i in {1..4}; do : & done
+	wait
+}
+program() { # NUMBER
+	local rounds=0
+	trap - EXIT
+	while [ ! -e "$work/enough" ]; do
+		"round_of_$(($1 % 4))" || echo "round $rounds" >>"$work/wrong.$1"
+		echo $((++rounds)) >"$work/rounds.$1"
+		pause 0.2
+	done
+	exit 7
+}
+
+# ---- the enclaves ----
+
+cpus=(0 1 2-3)
+id=() keeper=() policy=(fifo_percpu shinjuku fifo_central) program_of=()
+
+agent_of() { # ENCLAVE: the process that decides
+	tr -d ' \n' <"/run/ghost/enclave_${id[$1]}" 2>/dev/null | sed -nE 's/.*"agent":\{"pid":([0-9]+).*/\1/p'
+}
+state_of() { sed -n 's/^state //p' "/sys/fs/bpf/ghost/enclave_${id[$1]}/state" 2>/dev/null; }
+decides() { [ "$(state_of "$1")" = online ]; }
+gone() { [ ! -e "/run/ghost/enclave_${id[$1]}" ]; }
+serve() { # ENCLAVE
+	: >"$work/ready.$1"
+	"$ghost" serve "${policy[$1]}" --cpus "${cpus[$1]}" --restart --stall 3s >"$work/ready.$1" 2>>"$work/told.$1" &
+	keeper[$1]=$!
+	await $patience grep -q '^enclave' "$work/ready.$1" || return
+	id[$1]=$(sed -n 's/^enclave \([0-9]*\):.*/\1/p' "$work/ready.$1")
+}
+fill() { # ENCLAVE: its programs, and the children they have just now
+	"$ghost" enclave add "${id[$1]}" --tree "${program_of[$1]}" --tree "${program_of[$(($1 + 3))]}" 2>>"$work/told.$1"
+}
+
+# ---- faults: of enclave $e, which is told in $what; what else they touch is in $touches ----
+
+fault_kill() { kill -KILL "$(agent_of "$e")"; }
+fault_segv() { kill -SEGV "$(agent_of "$e")"; }
+fault_term() { kill -TERM "$(agent_of "$e")"; }
+fault_stop() { kill -STOP "$(agent_of "$e")"; }
+fault_stop_short() {
+	local pid
+	pid=$(agent_of "$e")
+	kill -STOP "$pid"
+	pause 0.3
+	kill -CONT "$pid"
+}
+fault_garbage() { "$garbage" "${id[$e]}" $RANDOM 300; }
+fault_upgrade() {
+	local to
+	any "${policies[@]}"
+	to=$one
+	what+=" to $to"
+	"$ghost" upgrade "${id[$e]}" "$to" --probe 100ms >/dev/null 2>>"$work/told.$e" && policy[$e]=$to
+}
+fault_upgrade_killed() {
+	local pid
+	any "${policies[@]}"
+	"$ghost" upgrade "${id[$e]}" "$one" --probe 5s >/dev/null 2>>"$work/told.$e" &
+	pid=$!
+	pause 0.$((RANDOM % 9))
+	kill -KILL $pid
+	wait $pid 2>/dev/null
+}
+# One of the third enclave's CPUs goes to another one, or comes back.
+fault_cpus() {
+	touches='0 1 2'
+	if [ "${cpus[2]}" = 2-3 ]; then
+		e=$((RANDOM % 2))
+		move 2 2 && move "$e" "${cpus[$e]},3"
+	elif [[ ${cpus[0]} = *,3 ]]; then
+		move 0 0 && move 2 2-3
+	else
+		move 1 1 && move 2 2-3
+	fi
+}
+move() { # ENCLAVE CPUS
+	what+=", $1 has $2"
+	"$ghost" enclave set-cpus "${id[$1]}" "$2" --probe 100ms >/dev/null 2>>"$work/told.$1" && cpus[$1]=$2
+}
+fault_renew() {
+	"$ghost" destroy "${id[$e]}"
+	wait "${keeper[$e]}" 2>/dev/null
+	serve "$e" && fill "$e"
+}
+fault_keeper() {
+	kill -KILL "${keeper[$e]}"
+	wait "${keeper[$e]}" 2>/dev/null
+	pause 0.2
+	fault_renew
+}
+fault_affinity() {
+	local mask
+	any 1 2 4 8 3 6 c f
+	mask=$one what+=" $one"
+	taskset -ap "$mask" "${program_of[$e]}" >/dev/null
+	progress
+	taskset -ap f "${program_of[$e]}" >/dev/null
+}
+fault_class() {
+	any -o -b -i
+	chrt "$one" -p 0 "${program_of[$e]}"
+	pause 0.1
+	chrt -r -p 1 "${program_of[$e]}"
+	pause 0.1
+	chrt -o -p 0 "${program_of[$e]}"
+	fill "$e"
+}
+fault_forks() {
+	bash -c 'read; for i in {1..60}; do sleep 0.01 & done; wait' < <(pause 0.3; echo) &
+	"$ghost" attach "${id[$e]}" $! 2>>"$work/told.$e"
+	wait $!
+}
+fault_offline() {
+	local cpu=$((RANDOM % 3 + 1)) k
+	what+=" CPU $cpu"
+	for k in 0 1 2; do
+		case ${cpus[$k]} in
+		*"$cpu"* | 2-3) touches+=" $k" ;;
+		esac
+	done
+	[ -w "/sys/devices/system/cpu/cpu$cpu/online" ] || return
+	echo 0 >"/sys/devices/system/cpu/cpu$cpu/online"
+	progress
+	echo 1 >"/sys/devices/system/cpu/cpu$cpu/online"
+}
+fault_memory() {
+	touches='0 1 2'
+	perl -e '$x = "x" x 400_000_000; select undef, undef, undef, 0.3' 2>/dev/null
+}
+fault_hog() { # shorter than a thread may wait for a decision
+	taskset -c "${cpus[$e]}" chrt -f 50 perl -e '1 while 1' &
+	pause 0.4
+	kill -KILL $!
+	wait $! 2>/dev/null
+}
+mapfile -t kinds < <(compgen -A function fault_)
+
+# ---- the look afterwards ----
+
+complain() { # WHAT
+	printf '# fault %d (seed %d): %s: %s\n' "$fault" "$seed" "$what" "$1"
+}
+rounds_of() { cat "$work/rounds.$1" 2>/dev/null || echo 0; }
+progress() { # of all programs, by two rounds
+	local p end=$((SECONDS + patience)) before=()
+	for p in {0..5}; do before[$p]=$(rounds_of "$p"); done
+	for p in {0..5}; do
+		until [ "$(rounds_of "$p")" -gt $((before[p] + 1)) ]; do
+			if ((SECONDS >= end)); then
+				((++nr_standing))
+				complain "program $p of enclave $((p % 3)) stands"
+				"$ghost" status --threads 2>&1 | sed 's/^/#   /'
+				return
+			fi
+			pause 0.05
+		done
+	done
+}
+look() {
+	local k
+	progress
+	for k in 0 1 2; do
+		# Who was not meant has noticed nothing.
+		if [[ " $touches $e " != *" $k "* ]] && { [ "$(agent_of $k)" != "${agents[$k]}" ] || ! decides $k; }; then
+			((++nr_noticed))
+			complain "enclave $k is $(state_of $k), and its agents were process ${agents[$k]}"
+		fi
+		await $patience decides $k && continue
+		((++nr_lost))
+		complain "enclave $k is $(state_of $k) and stays so: $(tail -n 1 "$work/told.$k")"
+		ps -eLo pid,tid,cls,rtprio,psr,stat,wchan:20,time,comm | sed 's/^/#   /'
+		fault_renew
+	done
+}
+
+printf '# seed %d, %d faults\n' "$seed" "$faults"
+"$ghost" load
+for p in {0..5}; do
+	program "$p" &
+	program_of[$p]=$!
+done
+for e in 0 1 2; do serve $e && fill $e; done
+nr_standing=0 nr_noticed=0 nr_lost=0 nr_faults=0
+what='the start' fault=0
+progress
+declare -A done_of=()
+for ((fault = 1; fault <= faults; fault++)); do
+	e=$((RANDOM % 3))
+	# Each kind once, in some order, and then any.
+	any "${kinds[@]}"
+	while ((fault <= ${#kinds[@]})) && [ -n "${done_of[$one]:-}" ]; do any "${kinds[@]}"; done
+	kind=$one
+	((++done_of[$kind], ++nr_faults))
+	what="${kind#fault_} of enclave $e" touches=''
+	agents=("$(agent_of 0)" "$(agent_of 1)" "$(agent_of 2)")
+	"$kind"
+	look
+	[ -z "${GHOST_VERBOSE:-}" ] || printf '# %d, %d s: %s\n' "$fault" "$SECONDS" "$what"
+	((fault % 10)) || printf '# %d faults, %d s; the last: %s\n' "$fault" "$SECONDS" "$what"
+done
+
+is 'every program goes on after every fault' $nr_standing 0
+is 'enclaves that are not meant notice nothing' $nr_noticed 0
+is 'every enclave has agents that decide again' $nr_lost 0
+is 'so many faults there were' "$nr_faults" "$faults"
+touch "$work/enough"
+for p in {0..5}; do
+	wait "${program_of[$p]}"
+	[ $? = 7 ] || echo "ended with another status" >>"$work/wrong.$p"
+done
+is 'what the programs have computed is right' "$(cat "$work"/wrong.* 2>/dev/null)" ''
+printf '# rounds: %s\n' "$(cat "$work"/rounds.* | paste -sd' ')"
+for e in 0 1 2; do
+	kill -TERM "${keeper[$e]}"
+	wait "${keeper[$e]}"
+	is "the keeper of enclave $e ends well" $? 0
+done
+succeeds 'unload unloads' -- "$ghost" unload
+clean 'and leaves nothing'
+finish_group
