@@ -139,7 +139,7 @@ static unsigned int look_at_task(struct ghost_guard *g, uint32_t slot, uint32_t 
 		return 0;
 	}
 	/* Not its number: that advances when agents come and go, and it need not run for that. */
-	looks = starves(w, (st->runtime_ns ^ st->gtid) | 1, st->tid);
+	looks = starves(w, (st->runtime_ns ^ st->gtid) + 1, st->tid);
 	if (looks < (flags & GHOST_STATUS_FALLBACK ? LOOKS_MAX : LOOKS_DECIDED_MAX))
 		return 0;
 	return expel(g, w, st->tid, ret_tid);

@@ -1558,6 +1558,9 @@ static void see_allowed(struct world *w, const struct puppet *p, const struct gh
 	for (uint32_t cpu = 0; cpu < NR_CPUS; cpu++)
 		until(w, ghost_task_allowed(t, cpu) == ghost_cpuset_has(&cpus, cpu));
 	check_is(w, status_of(w, p)->cpus[0] & ((1u << NR_CPUS) - 1), cpus.word[0]);
+	/* Nor any past the last CPU, where the kernel's own mask has what it likes. */
+	for (int i = 1; i < GHOST_CPU_WORDS; i++)
+		check_is(w, status_of(w, p)->cpus[i], 0);
 }
 
 static void case_a_policy_knows_what_others_change_of_a_thread(struct world *w)
