@@ -10,8 +10,8 @@
 
 #include "libghost/guard.h"
 
-/* 8 s, and two looks before them. */
-#define LOOKS_MAX 4
+/* 10 s. */
+#define LOOKS_MAX 5
 /* Whom agents let wait is their business, for as long as a stall limit can be. */
 #define LOOKS_DECIDED_MAX 13
 
@@ -76,8 +76,11 @@ static uint64_t runtime_of(uint32_t tid)
 	return ran;
 }
 
-/* For how many looks @tid has done nothing; only who seems to starve is looked at closely. */
-static uint32_t starves(struct watched *w, uint64_t did, uint32_t tid)
+/*
+ * For how many looks @tid has done nothing and had no time; 0 before @close, from when on
+ * it is looked at closely: of thousands that wait only few ever are.
+ */
+static uint32_t starves(struct watched *w, uint64_t did, uint32_t tid, uint32_t close)
 {
 	uint64_t ran;
 
@@ -85,14 +88,16 @@ static uint32_t starves(struct watched *w, uint64_t did, uint32_t tid)
 		*w = (struct watched){ .did = did };
 		return 0;
 	}
-	ran = runtime_of(tid);
-	if (!ran || ran != w->ran) {
-		w->ran = ran;
-		w->looks = 0;
-		/* One look more than that: it may have run since the one before. */
+	if (++w->looks < close)
 		return 0;
-	}
-	return ++w->looks;
+	ran = runtime_of(tid);
+	if (ran && ran == w->ran)
+		return w->looks;
+	/* It has ended, or run; or what it had before is not known yet. */
+	if (!ran || w->ran)
+		w->looks = 0;
+	w->ran = ran;
+	return 0;
 }
 
 static bool expel(struct ghost_guard *g, struct watched *w, uint32_t tid, uint32_t *ret_tid)
@@ -120,7 +125,7 @@ static unsigned int look_at_agent(struct ghost_guard *g, uint32_t cpu, uint32_t 
 	/* With nothing to do it says so once per second (core/enclave.h). */
 	for (int i = 0; i < GHOST_TXN_NR_STATES; i++)
 		did += page->nr_txn[i];
-	looks = starves(&g->agents[cpu], did, tid);
+	looks = starves(&g->agents[cpu], did, tid, 1);
 	if (looks >= LOOKS_MAX)
 		return expel(g, &g->agents[cpu], tid, ret_tid);
 	if (looks)
@@ -131,16 +136,16 @@ static unsigned int look_at_agent(struct ghost_guard *g, uint32_t cpu, uint32_t 
 static unsigned int look_at_task(struct ghost_guard *g, uint32_t slot, uint32_t *ret_tid)
 {
 	const struct ghost_status *st = &g->mem->status[slot];
-	uint32_t flags = ghost_status_flags(__atomic_load_n(&st->word, __ATOMIC_ACQUIRE)), looks;
+	uint32_t flags = ghost_status_flags(__atomic_load_n(&st->word, __ATOMIC_ACQUIRE)), max;
 	struct watched *w = &g->tasks[slot];
 
 	if (!(flags & (GHOST_STATUS_FALLBACK | GHOST_STATUS_RUNNABLE))) {
 		*w = (struct watched){ 0 };
 		return 0;
 	}
+	max = flags & GHOST_STATUS_FALLBACK ? LOOKS_MAX : LOOKS_DECIDED_MAX;
 	/* Not its number: that advances when agents come and go, and it need not run for that. */
-	looks = starves(w, (st->runtime_ns ^ st->gtid) + 1, st->tid);
-	if (looks < (flags & GHOST_STATUS_FALLBACK ? LOOKS_MAX : LOOKS_DECIDED_MAX))
+	if (starves(w, (st->runtime_ns ^ st->gtid) + 1, st->tid, max - 2) < max)
 		return 0;
 	return expel(g, w, st->tid, ret_tid);
 }
