@@ -39,12 +39,8 @@ static __always_inline void status_set_cpus(struct ghost_status *st, struct task
 		size = sizeof(st->cpus);
 	bpf_probe_read_kernel(st->cpus, size, &p->cpus_mask);
 	/* Past the last CPU the kernel leaves what happens to stand there (7.3). */
-	for (i = 0; i < GHOST_CPU_WORDS; i++) {
-		if (i * 64u >= port_nr_cpus())
-			st->cpus[i] = 0;
-		else if (i * 64 + 64u > port_nr_cpus())
-			st->cpus[i] &= ~(~0ull << port_nr_cpus() % 64);
-	}
+	for (i = 0; i < GHOST_CPU_WORDS; i++)
+		st->cpus[i] &= cpus_there(i);
 }
 
 static void agent_bind(struct task_struct *p, u32 enclave, u32 cpu)

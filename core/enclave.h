@@ -274,13 +274,9 @@ static int enclave_asked(struct core_enclave *e, const struct ghost_ctl *ctl)
 {
 	int i;
 
-	for (i = 0; i < GHOST_CPU_WORDS; i++) {
-		e->asked[i] = ctl->cpus[i];
-		/* Numbers past the last CPU are those of queues. */
-		if (i * 64 + 64u > port_nr_cpus())
-			e->asked[i] &= i * 64u >= port_nr_cpus() ? 0 :
-								   ~(~0ull << port_nr_cpus() % 64);
-	}
+	/* Numbers past the last CPU are those of queues. */
+	for (i = 0; i < GHOST_CPU_WORDS; i++)
+		e->asked[i] = ctl->cpus[i] & cpus_there(i);
 	return enclave_asks(ctl->enclave);
 }
 

@@ -36,6 +36,16 @@ static int cpu_in(const __u64 *cpus, __u32 cpu)
 	return cpu < GHOST_CPUS_MAX && (cpus[(cpu / 64) % GHOST_CPU_WORDS] >> (cpu % 64) & 1);
 }
 
+/* The bits of word @w of a mask that stand for CPUs of this machine. */
+static __u64 cpus_there(__u32 w)
+{
+	__u32 nr = port_nr_cpus();
+
+	if (w * 64 + 64 <= nr)
+		return ~0ull;
+	return w * 64 < nr ? ~(~0ull << nr % 64) : 0;
+}
+
 /*
  * The queue for a thread that joins. A slot keeps the queue of its previous
  * user where possible: then that one's last messages and this one's first
