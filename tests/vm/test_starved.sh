@@ -64,6 +64,23 @@ is 'of the idle enclave there is nothing to tell' "$(cat /run/ghost/kept_1.log)"
 kill -STOP "$(sed -n '/"agent"/,/}/s/.*"pid": \([0-9]*\).*/\1/p' /run/ghost/enclave_1)"
 succeeds 'agents that are stopped there give way to others' -- "$ghost" upgrade 1 fifo_percpu --within 1s --probe 0
 kill -KILL "${hogs[@]}"
+
+# ---- the only CPU of an enclave goes offline ----
+
+if [ -w /sys/devices/system/cpu/cpu1/online ]; then
+	"$ghost" destroy 2
+	"$ghost" enclave create fifo_percpu --cpus 1 >/dev/null
+	"$ghost" attach 2 "${member[@]}"
+	echo 0 >/sys/devices/system/cpu/cpu1/online
+	for i in 1 2; do
+		was=$(wc -l <"$work/marks.$i")
+		await 60 more
+		is "thread $i goes on without a CPU of its enclave" $? 0
+	done
+	echo 1 >/sys/devices/system/cpu/cpu1/online
+else
+	skip 'threads go on without a CPU of their enclave' 'CPU 1 cannot go offline here'
+fi
 succeeds 'all enclaves are destroyed' -- "$ghost" destroy --all
 succeeds 'the kernel side can be unloaded' -- "$ghost" unload
 clean 'and nothing is left'
