@@ -698,13 +698,22 @@ static void agents_said(struct keeper *k)
 	agents_failed(k);
 }
 
+/* A `ghost upgrade` is at work, and sees to it that somebody decides in the end. */
+static bool upgraded_now(const struct keeper *k)
+{
+	struct record r;
+
+	return !run_record_read(k->record.enclave, &r) && process_alive(&r.upgrader);
+}
+
 static void agent_ended(struct keeper *k, int status)
 {
 	struct keeper before = *k;
 
 	k->agent = 0;
 	k->adopted = -1;
-	if (!adopt(k)) {
+	/* Should the upgrade fail, too, watch() tells. */
+	if (!adopt(k) && !upgraded_now(k)) {
 		if (!k->told)
 			say_agent_ended(&before, status);
 		k->told = true;
@@ -714,14 +723,6 @@ static void agent_ended(struct keeper *k, int status)
 	}
 	if (before.adopted >= 0)
 		close(before.adopted);
-}
-
-/* A `ghost upgrade` is at work, and sees to it that somebody decides in the end. */
-static bool upgraded_now(const struct keeper *k)
-{
-	struct record r;
-
-	return !run_record_read(k->record.enclave, &r) && process_alive(&r.upgrader);
 }
 
 static void reap(struct keeper *k, bool *ret_ended)

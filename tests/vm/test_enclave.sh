@@ -102,10 +102,26 @@ is 'the agents before have their CPUs again' $? 0
 is 'and who had followed comes back' "$(cpus_of $top)" 0,3
 goes_on 'and all runs on'
 
-kill -STOP "$(status_of agent_pid)"
-succeeds 'agents that do not make room are killed' -- set_cpus --within 1s 1 0
-contains 'the old agents \(pid [0-9]+\) did not make room; killing them' 'which is told' "$(cat "$work/err")"
-is 'and others decide' "$(status_of cpus).$(status_of state)" 0.online
+# The new ones are held up, so that the keeper sees the old ones end long before.
+: >/run/ghost/kept_1.log
+old=$(status_of agent_pid)
+kill -STOP "$old"
+set_cpus --within 1s 1 0 2>"$work/up.err" &
+change=$!
+under_way() { tr -d ' \n' </run/ghost/enclave_1 | grep -q '"upgrader":{"pid":[1-9]'; }
+await 30 under_way
+is 'a change is under way' $? 0
+new=$(pgrep -x -n ghost-agent)
+kill -STOP "$new"
+is_gone() { [ ! -e "/proc/$old" ]; }
+await 20 is_gone
+sleep 0.5
+kill -CONT "$new"
+wait $change
+is 'agents that do not make room are killed' $? 0
+contains 'the old agents \(pid [0-9]+\) did not make room; killing them' 'which is told' "$(cat "$work/up.err")"
+is 'but not as if nobody would follow them' "$(cat /run/ghost/kept_1.log)" ''
+is 'and others decide' "$(status_of agent_pid).$(status_of cpus).$(status_of state)" "$new.0.online"
 goes_on 'while threads run on'
 
 kill -KILL "$(status_of agent_pid)"
