@@ -61,8 +61,9 @@ struct ghost_ctl {
 	__u32 flags;
 	__u64 stall_ns; /* longest wait of a runnable thread before the agents are given up */
 	__u64 cpus[GHOST_CPU_WORDS];
+	__u64 token; /* of requests to the agent program: ghost_enclave_status.token */
 };
 
-_Static_assert(sizeof(struct ghost_ctl) == 184, "ghost_ctl layout");
+_Static_assert(sizeof(struct ghost_ctl) == 192, "ghost_ctl layout");
 
 #endif

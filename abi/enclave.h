@@ -52,7 +52,10 @@ struct ghost_enclave_status {
 	__u64 fell_ns;	      /* when agents decided no more, the last time; 0: never */
 	__u64 online_ns;      /* when agents began to decide, the last time; 0: never */
 	__u64 unscheduled_ns; /* longest wait of a runnable thread between the one and the other */
-	__u64 pad1[4];
+	__u64 token;	      /* who can read it may make requests of agents; never 0 */
+	__u32 max_tasks;      /* no more members than this; 0: as many as there is room for */
+	__u32 pad0;
+	__u64 pad1[2];
 	__u64 idle[GHOST_CPU_WORDS]; /* CPUs with nothing to run */
 };
 

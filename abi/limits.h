@@ -7,7 +7,7 @@
 #define GHOST_ABI_LIMITS_H
 
 /* Changes with every incompatible change of a layout; see abi/layout.golden. */
-#define GHOST_ABI_VERSION 2
+#define GHOST_ABI_VERSION 3
 
 /* Enclave ids are 1 .. GHOST_ENCLAVES_MAX - 1; 0 means "no enclave". */
 #define GHOST_ENCLAVES_MAX 64

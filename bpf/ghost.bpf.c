@@ -87,20 +87,20 @@ static void task_bind(struct task_struct *p, u32 enclave)
 SEC("struct_ops/enable")
 void BPF_PROG(ghost_enable, struct task_struct *p)
 {
-	u32 tid = p->pid;
+	u64 who = p->scx.dsq_vtime;
 	u64 *joining;
-	u64 who = 0;
 
 	/* An agent that spins has no business here. */
-	who = p->scx.dsq_vtime;
 	if (who_kind(who) == WHO_SPINNER)
-		enclave_agent_gone(who_enclave(who), who_index(who), tid);
+		enclave_agent_gone(who_enclave(who), who_index(who), p->pid);
 	who = 0;
 	scx_bpf_task_set_dsq_vtime(p, 0);
-	joining = bpf_map_lookup_elem(&ghost_joining, &tid);
-	if (joining) {
+	joining = bpf_task_storage_get(&ghost_joining, p, 0, 0);
+	if (joining && *joining) {
 		who = *joining;
-		bpf_map_delete_elem(&ghost_joining, &tid);
+		*joining = 0;
+		if (!enclave_expects(who))
+			return;
 	} else if (p->__state & TASK_NEW) {
 		/* Being forked, by the thread on this CPU: children of members are members. */
 		who = bpf_get_current_task_btf()->scx.dsq_vtime;

@@ -53,11 +53,14 @@ struct {
 	__type(value, struct task_ref);
 } ghost_refs SEC(".maps");
 
-/* Threads that may join when they turn SCHED_EXT: tid -> enclave (or agent, see ctl). */
+/*
+ * Who a thread will be when it turns SCHED_EXT. With the thread, not its number: that may
+ * be another one's by then, and a table of numbers could be filled by one who may ask.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
-	__type(key, u32);
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
 	__type(value, u64);
 } ghost_joining SEC(".maps");
 

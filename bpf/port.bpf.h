@@ -270,12 +270,48 @@ static __always_inline void port_task_describe(u32 slot, struct ghost_status *st
 
 static __always_inline int port_joining_set(u32 tid, u64 who)
 {
-	return bpf_map_update_elem(&ghost_joining, &tid, &who, BPF_ANY);
+	struct task_struct *p = bpf_task_from_pid(tid);
+	u64 *joining;
+
+	if (!p)
+		return -E_SRCH;
+	joining = bpf_task_storage_get(&ghost_joining, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (joining)
+		*joining = who;
+	bpf_task_release(p);
+	return joining ? 0 : -E_NOSPC;
 }
 
 static __always_inline int port_joining_clear(u32 tid)
 {
-	return bpf_map_delete_elem(&ghost_joining, &tid);
+	struct task_struct *p = bpf_task_from_pid(tid);
+	int ret = -E_NOENT;
+	u64 *joining;
+
+	if (!p)
+		return -E_SRCH;
+	joining = bpf_task_storage_get(&ghost_joining, p, 0, 0);
+	if (joining && *joining) {
+		*joining = 0;
+		ret = 0;
+	}
+	bpf_task_release(p);
+	return ret;
+}
+
+/* check_same_owner() of the kernel (7.3). */
+static __always_inline int port_this_may(u32 tid)
+{
+	struct task_struct *p = bpf_task_from_pid(tid);
+	u32 us, uid, euid;
+
+	if (!p)
+		return -E_SRCH;
+	us = BPF_CORE_READ(bpf_get_current_task_btf(), cred, euid.val);
+	uid = BPF_CORE_READ(p, cred, uid.val);
+	euid = BPF_CORE_READ(p, cred, euid.val);
+	bpf_task_release(p);
+	return us == uid || us == euid ? 0 : -E_PERM;
 }
 
 struct port_custody {

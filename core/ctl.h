@@ -26,7 +26,31 @@ static int ctl_task_join(__u32 id, __u32 tid)
 		if (c && c->agent_tid == tid)
 			return -E_PERM;
 	}
-	return port_joining_set(tid, WHO(WHO_MEMBER, id, 0));
+	return port_joining_set(tid, WHO_COMING(WHO_MEMBER, id, e->gen, 0));
+}
+
+/* Whom the kernel lets the caller change at all: nobody is put anywhere by strangers. */
+static int ctl_task_join_own(__u32 id, __u32 tid)
+{
+	int ret = port_this_may(tid);
+
+	return ret ? ret : ctl_task_join(id, tid);
+}
+
+static int ctl_task_unjoin_own(__u32 tid)
+{
+	int ret = port_this_may(tid);
+
+	return ret ? ret : port_joining_clear(tid);
+}
+
+static void ctl_info(struct ghost_ctl *ctl)
+{
+	const struct core_slots *s = port_slots();
+
+	ctl->abi = GHOST_ABI_VERSION;
+	ctl->capacity = s ? s->capacity : 0;
+	ctl->ret = 0;
 }
 
 static int ctl_init(__u32 capacity)
@@ -42,13 +66,9 @@ static int ctl_init(__u32 capacity)
 
 static void ctl_admin(struct ghost_ctl *ctl)
 {
-	const struct core_slots *s = port_slots();
-
 	switch (ctl->op) {
 	case GHOST_CTL_INFO:
-		ctl->abi = GHOST_ABI_VERSION;
-		ctl->capacity = s ? s->capacity : 0;
-		ctl->ret = 0;
+		ctl_info(ctl);
 		break;
 	case GHOST_CTL_INIT:
 		ctl->ret = ctl_init(ctl->capacity);
@@ -90,7 +110,7 @@ static int ctl_agent_attach(__u32 id, __u32 cpu, __u32 flags)
 	if (c->agent_tid)
 		return -E_BUSY;
 	if (!(flags & GHOST_AGENT_SPINS))
-		return port_joining_set(port_this_tid(), WHO(WHO_AGENT, id, cpu));
+		return port_joining_set(port_this_tid(), WHO_COMING(WHO_AGENT, id, e->gen, cpu));
 	/* It enters no class of ours: it is the agent now, and its end is noticed. */
 	if (!agent_attach(id, cpu, port_this_tid(), port_this_pinned(cpu), 1))
 		return -E_INVAL;
@@ -245,9 +265,35 @@ static int ctl_agent_ping(__u32 id, __u32 cpu)
 	return 0;
 }
 
+/*
+ * May the caller speak for the enclave? Anybody can run the program who can open it
+ * for any enclave, so each request shows that its sender can read this one's memory.
+ */
+static int ctl_may(const struct ghost_ctl *ctl)
+{
+	const struct core_enclave *e = port_enclave(ctl->enclave);
+
+	/* Of one that is not there the request itself says so. */
+	return !e || e->state == GHOST_ENCLAVE_FREE || e->token == ctl->token;
+}
+
 static void ctl_agent(struct ghost_ctl *ctl)
 {
+	if (ctl->op == GHOST_CTL_INFO) {
+		ctl_info(ctl);
+		return;
+	}
+	if (!ctl_may(ctl)) {
+		ctl->ret = -E_PERM;
+		return;
+	}
 	switch (ctl->op) {
+	case GHOST_CTL_TASK_JOIN:
+		ctl->ret = ctl_task_join_own(ctl->enclave, ctl->tid);
+		break;
+	case GHOST_CTL_TASK_UNJOIN:
+		ctl->ret = ctl_task_unjoin_own(ctl->tid);
+		break;
 	case GHOST_CTL_AGENT_ATTACH:
 		ctl->ret = ctl_agent_attach(ctl->enclave, ctl->cpu, ctl->flags);
 		break;

@@ -10,6 +10,7 @@
 
 #include "core/agent.h"
 #include "core/event.h"
+#include "core/task.h"
 
 /*
  * Often enough that no thread waits noticeably for a lost race, seldom enough
@@ -337,6 +338,14 @@ PORT_COLD int enclave_take_asked(__u32 id)
 	return ret;
 }
 
+/* Is it this enclave still that was to get @who (WHO_COMING)? */
+static int enclave_expects(__u64 who)
+{
+	const struct core_enclave *e = port_enclave(who_enclave(who));
+
+	return e && (e->gen & WHO_GEN_MASK) == who_gen(who);
+}
+
 static int enclave_create(const struct ghost_ctl *ctl)
 {
 	struct ghost_enclave_status *es;
@@ -362,6 +371,9 @@ static int enclave_create(const struct ghost_ctl *ctl)
 	e->default_queue = GHOST_QUEUE_NONE;
 	e->deliver = 0;
 	e->making = 0;
+	e->token = ctl->token;
+	e->max_tasks = ctl->capacity;
+	e->gen++;
 	for (i = 0; i < GHOST_CPU_WORDS; i++)
 		e->cpus[i] = 0;
 	/* Each CPU of the machine has a place, whosever it is. */
@@ -382,6 +394,8 @@ static int enclave_create(const struct ghost_ctl *ctl)
 	es->default_queue = GHOST_QUEUE_NONE;
 	es->ring_len = e->ring_len;
 	es->deliver = 0;
+	es->token = e->token;
+	es->max_tasks = e->max_tasks;
 	es->lost_ns = es->fell_ns = es->online_ns = es->unscheduled_ns = 0;
 	es->state = GHOST_ENCLAVE_IDLE;
 	port_store_release(&e->state, GHOST_ENCLAVE_IDLE);

@@ -130,7 +130,7 @@ static __u32 event_task_take(__u32 enclave, __u32 tid)
 	state = port_load_acquire(&e->state);
 	if (state == GHOST_ENCLAVE_FREE || state == GHOST_ENCLAVE_DYING)
 		return 0;
-	slot = slots_take();
+	slot = e->max_tasks && es->nr_tasks >= e->max_tasks ? 0 : slots_take();
 	if (slot && !event_task_join(slot, enclave, tid))
 		return slot;
 	if (slot)

@@ -17,6 +17,7 @@
 /* errno, which BPF has no header for. */
 #define E_PERM 1
 #define E_NOENT 2
+#define E_SRCH 3
 #define E_AGAIN 11
 #define E_BUSY 16
 #define E_EXIST 17
@@ -89,9 +90,17 @@ PORT_FN enum port_allowed port_task_allowed(__u32 slot, __u32 cpu);
 /* Bring name and cgroup up to date, which change without anyone being told. */
 PORT_FN void port_task_describe(__u32 slot, struct ghost_status *st);
 
-/* Who @tid will be when it enters our class (core/task.h). 0 or a negative errno. */
+/*
+ * Who @tid will be when it enters our class (core/task.h). 0; -ESRCH: there is no
+ * such thread; clear: -ENOENT: it was to be nobody.
+ */
 PORT_FN int port_joining_set(__u32 tid, __u64 who);
 PORT_FN int port_joining_clear(__u32 tid);
+/*
+ * May the caller change the class of @tid, as sched_setscheduler(2) has it for those
+ * without privileges? 0, -EPERM; -ESRCH: there is no such thread.
+ */
+PORT_FN int port_this_may(__u32 tid);
 
 /*
  * Moving a thread out of custody. port_custody_open() marks a point in time:

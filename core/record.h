@@ -154,11 +154,15 @@ struct core_enclave {
 	__u32 epoch;   /* advances when agents come online, or its CPUs change */
 	__u32 first_cpu;
 	__u64 fell_ns; /* when its agents decided no more */
+	__u64 token;   /* what requests of agents must know */
+	__u32 gen;     /* advances when an enclave with this id is made */
+	__u32 max_tasks;
+	__u64 pad[6];
 	__u64 cpus[GHOST_CPU_WORDS];
 	__u64 asked[GHOST_CPU_WORDS]; /* that it is to have, while they change */
 };
 
-_Static_assert(sizeof(struct core_enclave) == 320, "core_enclave layout");
+_Static_assert(sizeof(struct core_enclave) == 384, "core_enclave layout");
 
 /*
  * Free slots form a stack. The head carries a counter in its high half so

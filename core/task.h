@@ -11,7 +11,10 @@
 
 #include "abi/limits.h"
 
-/* Kind, enclave, and slot or CPU. 0, as a new thread has it, is a stranger. */
+/*
+ * Kind, enclave, and slot or CPU. 0, as a new thread has it, is a stranger. Of one
+ * who is about to come the enclave's generation, too: its id may be another one's by then.
+ */
 enum who_kind {
 	WHO_STRANGER = 0,
 	WHO_MEMBER = 1,
@@ -20,6 +23,15 @@ enum who_kind {
 };
 
 #define WHO(kind, enclave, index) ((__u64)(kind) << 56 | (__u64)(enclave) << 32 | (__u32)(index))
+
+#define WHO_GEN_MASK 0xffff
+#define WHO_COMING(kind, enclave, gen, index) \
+	(WHO(kind, enclave, index) | (__u64)((gen) & WHO_GEN_MASK) << 40)
+
+static inline __u32 who_gen(__u64 who)
+{
+	return (who >> 40) & WHO_GEN_MASK;
+}
 
 static inline __u32 who_kind(__u64 who)
 {

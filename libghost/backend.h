@@ -36,9 +36,13 @@ enum ghost_step {
 
 /* All functions return 0 or a negative errno; @self is the backend. */
 struct ghost_backend {
-	/* Requests to the kernel side; the answer is in @ctl->ret. */
+	/*
+	 * Requests to the kernel side; the answer is in @ctl->ret. agent() knows the
+	 * tokens of the enclaves whose memory was mapped, and puts one where there is none.
+	 */
 	int (*admin)(struct ghost_backend *self, struct ghost_ctl *ctl);
 	int (*agent)(struct ghost_backend *self, struct ghost_ctl *ctl);
+	__u64 (*token)(struct ghost_backend *self); /* a new one, which nobody can guess */
 
 	/*
 	 * Make and remove the shared memory of enclave @id; @made_len: messages in its
@@ -47,6 +51,8 @@ struct ghost_backend {
 	 */
 	int (*enclave_prepare)(struct ghost_backend *self, __u32 id, __u32 made_len);
 	void (*enclave_discard)(struct ghost_backend *self, __u32 id);
+	/* Let a user and a group, or either (~0: none), be its agents. May be NULL. */
+	int (*enclave_delegate)(struct ghost_backend *self, __u32 id, __u32 uid, __u32 gid);
 	int (*memory_map)(struct ghost_backend *self, __u32 id, struct ghost_memory *ret);
 	void (*memory_unmap)(struct ghost_backend *self, struct ghost_memory *mem);
 

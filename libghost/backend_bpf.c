@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
@@ -48,6 +49,9 @@ enum array {
 
 static const char *const array_names[NR_ARRAYS] = { "status", "cpu", "cpu_rw", "ring" };
 
+/* The agent program, pinned beside them so that each enclave has one to give away. */
+#define AGENT_PIN "agent"
+
 /* Programs that tell spinning agents of threads that want their CPUs. */
 #define NR_WATCHES 3
 static const char *const watch_names[NR_WATCHES] = { "wakeup", "wakeup_new", "migrate" };
@@ -65,6 +69,7 @@ struct backend_bpf {
 	pthread_mutex_t watch_lock;
 	__u32 capacity;
 	__u32 nr_cpus;
+	__u64 tokens[GHOST_ENCLAVES_MAX]; /* of enclaves that were mapped */
 };
 
 /* --- errors ------------------------------------------------------------------ */
@@ -363,6 +368,16 @@ static void unlink_all(const char *folder, const char *const *names, int nr)
 	}
 }
 
+static void unlink_enclave(const char *folder)
+{
+	static const char *const agent[] = { AGENT_PIN };
+
+	unlink_all(folder, array_names, NR_ARRAYS);
+	unlink_all(folder, shown_names, NR_SHOWN);
+	unlink_all(folder, agent, 1);
+	rmdir(folder);
+}
+
 static void remove_pins(void)
 {
 	char path[512];
@@ -375,9 +390,7 @@ static void remove_pins(void)
 			continue;
 		snprintf(path, sizeof(path), GHOST_PIN_ROOT "/%s", d->d_name);
 		if (!strncmp(d->d_name, "enclave_", 8)) {
-			unlink_all(path, array_names, NR_ARRAYS);
-			unlink_all(path, shown_names, NR_SHOWN);
-			rmdir(path);
+			unlink_enclave(path);
 		} else {
 			unlink(path);
 		}
@@ -533,14 +546,34 @@ static struct backend_bpf *self_of(struct ghost_backend *b)
 	return (struct backend_bpf *)b;
 }
 
+/* The kernel side lets those who have an enclave only put their own threads in. */
 static int backend_admin(struct ghost_backend *b, struct ghost_ctl *ctl)
 {
-	return run_ctl(self_of(b)->admin_fd, ctl);
+	if (self_of(b)->admin_fd >= 0)
+		return run_ctl(self_of(b)->admin_fd, ctl);
+	if (ctl->op == GHOST_CTL_TASK_JOIN || ctl->op == GHOST_CTL_INFO ||
+	    ctl->op == GHOST_CTL_TASK_UNJOIN)
+		return b->agent(b, ctl);
+	ctl->ret = -EPERM;
+	return 0;
 }
 
 static int backend_agent(struct ghost_backend *b, struct ghost_ctl *ctl)
 {
+	if (!ctl->token && ctl->enclave < GHOST_ENCLAVES_MAX)
+		ctl->token = __atomic_load_n(&self_of(b)->tokens[ctl->enclave], __ATOMIC_RELAXED);
 	return run_ctl(self_of(b)->agent_fd, ctl);
+}
+
+static __u64 backend_token(struct ghost_backend *b)
+{
+	__u64 token;
+
+	if (getrandom(&token, sizeof(token), 0) != sizeof(token)) {
+		say(b->error, sizeof(b->error), "no random numbers: %s", strerror(errno));
+		return 0;
+	}
+	return token ?: 1;
 }
 
 static void enclave_path(char *buf, size_t size, __u32 id, const char *name)
@@ -605,6 +638,19 @@ static int make_shown(struct backend_bpf *s, __u32 id, const char *name)
 	return err;
 }
 
+static int pin_agent(struct backend_bpf *s, __u32 id)
+{
+	char path[128];
+	int err;
+
+	enclave_path(path, sizeof(path), id, AGENT_PIN);
+	err = bpf_obj_pin(s->agent_fd, path) ? -errno : 0;
+	if (err)
+		say(s->base.error, sizeof(s->base.error), "cannot make %s: %s", path,
+		    strerror(-err));
+	return err;
+}
+
 static void backend_enclave_discard(struct ghost_backend *b, __u32 id)
 {
 	struct backend_bpf *s = self_of(b);
@@ -613,9 +659,36 @@ static void backend_enclave_discard(struct ghost_backend *b, __u32 id)
 	for (int i = 0; i < NR_ARRAYS; i++)
 		bpf_map_delete_elem(s->array_fd[i], &id);
 	enclave_path(path, sizeof(path), id, NULL);
-	unlink_all(path, array_names, NR_ARRAYS);
-	unlink_all(path, shown_names, NR_SHOWN);
-	rmdir(path);
+	unlink_enclave(path);
+}
+
+/* --- enclaves that are somebody else's --------------------------------------------- */
+
+/*
+ * To read and write, all of it: a descriptor for reading cannot be mapped (MAP_SHARED, 7.3).
+ * What keeps them from writing what the kernel side writes is that it is frozen.
+ */
+static int give(const char *path, __u32 uid, __u32 gid)
+{
+	return chmod(path, gid == ~0u ? 0600 : 0660) || chown(path, uid, gid) ? -errno : 0;
+}
+
+static int backend_enclave_delegate(struct ghost_backend *b, __u32 id, __u32 uid, __u32 gid)
+{
+	char path[128];
+	int err = 0;
+
+	for (int i = 0; i < NR_ARRAYS && !err; i++) {
+		enclave_path(path, sizeof(path), id, array_names[i]);
+		err = give(path, uid, gid);
+	}
+	if (!err) {
+		enclave_path(path, sizeof(path), id, AGENT_PIN);
+		err = give(path, uid, gid);
+	}
+	if (err)
+		say(b->error, sizeof(b->error), "cannot give %s away: %s", path, strerror(-err));
+	return err;
 }
 
 static int backend_enclave_prepare(struct ghost_backend *b, __u32 id, __u32 made_len)
@@ -638,6 +711,7 @@ static int backend_enclave_prepare(struct ghost_backend *b, __u32 id, __u32 made
 	err = err ?: make_array(s, id, ARRAY_RING, sizeof(struct ghost_msg), ring_len, true);
 	for (int i = 0; i < NR_SHOWN; i++)
 		err = err ?: make_shown(s, id, shown_names[i]);
+	err = err ?: pin_agent(s, id);
 	if (err)
 		backend_enclave_discard(b, id);
 	return err;
@@ -705,6 +779,8 @@ static int backend_memory_map(struct ghost_backend *b, __u32 id, struct ghost_me
 		backend_memory_unmap(b, &m);
 		return err;
 	}
+	__atomic_store_n(&self_of(b)->tokens[id % GHOST_ENCLAVES_MAX],
+			 ((const struct ghost_enclave_status *)m.status)->token, __ATOMIC_RELAXED);
 	*ret = m;
 	return 0;
 }
@@ -786,6 +862,9 @@ static int watch(struct backend_bpf *s)
 	char path[64];
 	int err = 0, fd;
 
+	/* Who has no more than an enclave leaves that to whoever keeps it. */
+	if (s->admin_fd < 0)
+		return 0;
 	pthread_mutex_lock(&s->watch_lock);
 	for (int i = 0; i < NR_WATCHES && !err; i++) {
 		if (s->watch_fd[i] >= 0)
@@ -818,7 +897,14 @@ static int backend_agent_spin(struct ghost_backend *b)
 
 	if (err)
 		return err;
-	return sched_setscheduler(0, SCHED_FIFO, &param) ? -errno : 0;
+	if (!sched_setscheduler(0, SCHED_FIFO, &param))
+		return 0;
+	err = -errno;
+	if (err == -EPERM)
+		say(b->error, sizeof(b->error),
+		    "an agent that spins needs the right to SCHED_FIFO at priority 1 "
+		    "(RLIMIT_RTPRIO: `ulimit -r 1`, LimitRTPRIO=1)");
+	return err;
 }
 
 static void backend_agent_yield(struct ghost_backend *b)
@@ -857,21 +943,20 @@ static void backend_close(struct ghost_backend *b)
 	free(s);
 }
 
-int ghost_kernel_open(struct ghost_backend **ret, char *error, size_t size)
+static struct backend_bpf *backend_new(void)
 {
-	struct ghost_ctl info = { .op = GHOST_CTL_INFO };
 	struct backend_bpf *s = calloc(1, sizeof(*s));
-	char path[64];
-	int err;
 
 	libbpf_set_print(keep_libbpf_words);
 	if (!s)
-		return -ENOMEM;
+		return NULL;
 	s->base = (struct ghost_backend){
 		.admin = backend_admin,
 		.agent = backend_agent,
+		.token = backend_token,
 		.enclave_prepare = backend_enclave_prepare,
 		.enclave_discard = backend_enclave_discard,
+		.enclave_delegate = backend_enclave_delegate,
 		.memory_map = backend_memory_map,
 		.memory_unmap = backend_memory_unmap,
 		.agent_pin = backend_agent_pin,
@@ -885,14 +970,40 @@ int ghost_kernel_open(struct ghost_backend **ret, char *error, size_t size)
 		.close = backend_close,
 	};
 	ghost_backend_host_init(&s->base);
-	s->base.hints_dir = GHOST_HINTS_DIR;
 	s->nr_cpus = libbpf_num_possible_cpus();
-	s->agent_fd = -1;
+	s->admin_fd = s->agent_fd = -1;
 	for (int i = 0; i < NR_ARRAYS; i++)
 		s->array_fd[i] = -1;
 	for (int i = 0; i < NR_WATCHES; i++)
 		s->watch_fd[i] = -1;
 	pthread_mutex_init(&s->watch_lock, NULL);
+	return s;
+}
+
+/* Does the kernel side speak as we do? */
+static int backend_greet(struct backend_bpf *s, char *error, size_t size)
+{
+	struct ghost_ctl info = { .op = GHOST_CTL_INFO };
+	int err = s->base.admin(&s->base, &info);
+
+	s->capacity = info.capacity;
+	if (!err && !info.ret && info.abi == GHOST_ABI_VERSION)
+		return 0;
+	say(error, size,
+	    "the loaded kernel side speaks ABI %u, this program %u; try `ghost unload`", info.abi,
+	    GHOST_ABI_VERSION);
+	return -EPROTO;
+}
+
+int ghost_kernel_open(struct ghost_backend **ret, char *error, size_t size)
+{
+	struct backend_bpf *s = backend_new();
+	char path[64];
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	s->base.hints_dir = GHOST_HINTS_DIR;
 	s->admin_fd = bpf_obj_get(GHOST_PIN_ROOT "/admin");
 	if (s->admin_fd < 0) {
 		err = errno == ENOENT ? -ENOENT : -EPERM;
@@ -901,14 +1012,9 @@ int ghost_kernel_open(struct ghost_backend **ret, char *error, size_t size)
 				     "no right to open " GHOST_PIN_ROOT "/admin (run as root)");
 		goto fail;
 	}
-	err = backend_admin(&s->base, &info);
-	if (err || info.ret || info.abi != GHOST_ABI_VERSION) {
-		say(error, size,
-		    "the loaded kernel side speaks ABI %u, this program %u; try `ghost unload`",
-		    info.abi, GHOST_ABI_VERSION);
-		err = -EPROTO;
+	err = backend_greet(s, error, size);
+	if (err)
 		goto fail;
-	}
 	s->agent_fd = bpf_obj_get(GHOST_PIN_ROOT "/agent");
 	err = s->agent_fd < 0 ? -EPROTO : 0;
 	for (int i = 0; i < NR_ARRAYS && !err; i++) {
@@ -920,10 +1026,47 @@ int ghost_kernel_open(struct ghost_backend **ret, char *error, size_t size)
 		say(error, size, "pins are missing below " GHOST_PIN_ROOT "; try `ghost unload`");
 		goto fail;
 	}
-	s->capacity = info.capacity;
 	*ret = &s->base;
 	return 0;
 fail:
 	backend_close(&s->base);
 	return err;
+}
+
+/* Why there is no @path for us. */
+static int say_no_enclave(__u32 id, const char *path, int err, char *error, size_t size)
+{
+	struct stat st;
+
+	if (err == -EACCES && !stat("/sys/fs/bpf", &st) && !(st.st_mode & S_IXOTH))
+		say(error, size,
+		    "/sys/fs/bpf is closed (mode %04o); root lets others pass by "
+		    "`chmod o+x /sys/fs/bpf`",
+		    st.st_mode & 07777);
+	else if (err == -ENOENT)
+		say(error, size, "there is no enclave %u", id);
+	else
+		say(error, size, "enclave %u was not given to you (%s: %s)", id, path,
+		    strerror(-err));
+	return err == -ENOENT ? -ENOENT : -EPERM;
+}
+
+int ghost_kernel_open_enclave(struct ghost_backend **ret, __u32 id, char *error, size_t size)
+{
+	struct backend_bpf *s = backend_new();
+	char path[128];
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	enclave_path(path, sizeof(path), id, AGENT_PIN);
+	s->agent_fd = bpf_obj_get(path);
+	err = s->agent_fd < 0 ? say_no_enclave(id, path, -errno, error, size) : 0;
+	err = err ?: backend_greet(s, error, size);
+	if (err) {
+		backend_close(&s->base);
+		return err;
+	}
+	*ret = &s->base;
+	return 0;
 }

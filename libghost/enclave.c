@@ -103,6 +103,10 @@ static int create_with_id(struct ghost_backend *b, uint32_t id,
 	int err;
 
 	ctl.len = opts->ring_len ?: GHOST_RING_DEFAULT;
+	ctl.capacity = opts->max_tasks;
+	ctl.token = b->token(b);
+	if (!ctl.token)
+		return -EIO;
 	err = b->enclave_prepare(b, id, ctl.len);
 	if (err)
 		return err;
@@ -194,6 +198,15 @@ int ghost_enclave_set_cpus(struct ghost_enclave *e, const struct ghost_cpuset *c
 		return err;
 	memcpy(ctl.cpus, cpus->word, sizeof(ctl.cpus));
 	return admin(e->backend, &ctl);
+}
+
+int ghost_enclave_delegate(struct ghost_enclave *e, uint32_t uid, uint32_t gid)
+{
+	if (uid == ~0u && gid == ~0u)
+		return -EINVAL;
+	if (!e->backend->enclave_delegate)
+		return -EOPNOTSUPP;
+	return e->backend->enclave_delegate(e->backend, e->id, uid, gid);
 }
 
 int ghost_enclave_join(struct ghost_enclave *e, uint32_t tid)

@@ -31,6 +31,12 @@ struct ghost_enclave_opts {
 	 * 65536 (4 MiB), at most 16777216.
 	 */
 	uint32_t ring_len;
+	/*
+	 * No more members than this at a time, 0 for as many as there is room for: who
+	 * is one too many runs outside, and counts in nr_no_slot. A little more, if they
+	 * come at the same instant.
+	 */
+	uint32_t max_tasks;
 };
 
 /**
@@ -71,6 +77,17 @@ int ghost_enclave_cpus(const struct ghost_enclave *e, struct ghost_cpuset *ret);
  * is not online; -ENOENT: the enclave is going away. On failure nothing has changed.
  */
 int ghost_enclave_set_cpus(struct ghost_enclave *e, const struct ghost_cpuset *cpus);
+
+/**
+ * ghost_enclave_delegate() - from now on a user may be its agents
+ * @uid, @gid: who, and the members of which group; ~0 for none
+ *
+ * They get what its agents need: its memory and the right to speak for it, see
+ * ghost_kernel_open_enclave(). They get no right to change or end it, and may put
+ * only threads of their own into it. A second call gives it to others; who has it open
+ * keeps it until the enclave ends. -EPERM: not root; -EINVAL: to nobody.
+ */
+int ghost_enclave_delegate(struct ghost_enclave *e, uint32_t uid, uint32_t gid);
 
 /**
  * ghost_enclave_join() - make a thread a member, now

@@ -79,4 +79,15 @@ int ghost_kernel_unload(char *error, size_t size);
  */
 int ghost_kernel_open(struct ghost_backend **ret, char *error, size_t size);
 
+/**
+ * ghost_kernel_open_enclave() - the same for one enclave, without privileges
+ * @id: an enclave that was given to the caller (ghost_enclave_delegate())
+ *
+ * Enough to be its agents and to put threads of the same user into it; all other
+ * requests fail with -EPERM (docs/security.md). Its agents listen for no hints unless
+ * the caller sets @ret->hints_dir to a folder of its own. Returns 0; -ENOENT when there is no
+ * such enclave, -EPERM when it is somebody else's, -EPROTO as above.
+ */
+int ghost_kernel_open_enclave(struct ghost_backend **ret, __u32 id, char *error, size_t size);
+
 #endif

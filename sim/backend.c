@@ -40,6 +40,7 @@ struct process {
 	struct ghost_backend base;
 	struct machine *m;
 	struct process *next;
+	uint64_t tokens[GHOST_ENCLAVES_MAX]; /* of enclaves that it has mapped */
 	struct agent *agents;
 	uint32_t nr_agents; /* that are not gone */
 	process_fn main;
@@ -181,8 +182,15 @@ static int sim_agent(struct ghost_backend *b, struct ghost_ctl *ctl)
 
 	if (!enter_kernel(p))
 		return -ESRCH;
+	ctl->token = ctl->token ?: p->tokens[ctl->enclave % GHOST_ENCLAVES_MAX];
 	kernel_agent(p->m, ctl);
 	return 0;
+}
+
+/* Nobody here guesses, and each run is to be like the one before. */
+static __u64 sim_token(struct ghost_backend *b)
+{
+	return ++self_of(b)->m->nr_tokens;
 }
 
 static int sim_enclave_prepare(struct ghost_backend *b, __u32 id, __u32 made_len)
@@ -208,6 +216,7 @@ static int sim_memory_map(struct ghost_backend *b, __u32 id, struct ghost_memory
 	if (!e->status || e->discarded)
 		return -ENOENT;
 	e->nr_mapped++;
+	self_of(b)->tokens[id] = ((const struct ghost_enclave_status *)e->status)->token;
 	*ret = (struct ghost_memory){
 		.status = e->status,
 		.cpu = e->cpu,
@@ -529,6 +538,7 @@ int process_start(struct process **ret, struct machine *m, process_fn main, void
 	p->base = (struct ghost_backend){
 		.admin = sim_admin,
 		.agent = sim_agent,
+		.token = sim_token,
 		.enclave_prepare = sim_enclave_prepare,
 		.enclave_discard = sim_enclave_discard,
 		.memory_map = sim_memory_map,

@@ -118,7 +118,9 @@ static void undo_one(struct faults *f, const struct undo *u)
 	case FAULT_CLASS:
 		if (t && !t->agent && t->class_ == CLASS_FAIR &&
 		    f->m->enclaves[sim_enclave(f->s)].state) {
-			f->m->joining[t->tid] = WHO(WHO_MEMBER, sim_enclave(f->s), 0);
+			f->m->joining[t->tid] = WHO_COMING(WHO_MEMBER, sim_enclave(f->s),
+							   f->m->enclaves[sim_enclave(f->s)].gen,
+							   0);
 			thread_set_class(f->m, t, CLASS_EXT);
 		}
 		break;
@@ -179,7 +181,8 @@ static void ping(struct faults *f, uint32_t cpu)
 {
 	struct ghost_ctl ctl = { .op = GHOST_CTL_AGENT_PING,
 				 .enclave = sim_enclave(f->s),
-				 .cpu = cpu };
+				 .cpu = cpu,
+				 .token = f->m->enclaves[sim_enclave(f->s)].token };
 
 	kernel_agent(f->m, &ctl);
 	if (!ctl.ret)

@@ -600,6 +600,10 @@ static void enable(struct machine *m, struct thread *t, const struct thread *par
 	uint32_t slot, enclave;
 
 	m->joining[t->tid] = 0;
+	if (who && !enclave_expects(who)) {
+		who = 0;
+		parent = NULL;
+	}
 	if (!who && parent && is_member(parent))
 		who = parent->who;
 	enclave = who_enclave(who);
@@ -609,7 +613,7 @@ static void enable(struct machine *m, struct thread *t, const struct thread *par
 	if (who_kind(who) == WHO_AGENT) {
 		if (agent_attach(enclave, who_index(who), t->tid,
 				 m->masks[t->mask].nr == 1 && thread_on(m, t, who_index(who)), 0))
-			t->who = who;
+			t->who = WHO(WHO_AGENT, enclave, who_index(who));
 		return;
 	}
 	if (who_kind(who) != WHO_MEMBER)

@@ -319,7 +319,8 @@ struct machine {
 	struct list parked[GHOST_CPUS_MAX];
 	struct list global;
 	uint64_t stamp;
-	uint64_t *joining; /* [threads_size] by tid: who it will be; 0: a stranger */
+	uint64_t nr_tokens; /* that enclaves were given */
+	uint64_t *joining;  /* [threads_size] by tid: who it will be; 0: a stranger */
 
 	/* what is going on */
 	uint32_t this_cpu;

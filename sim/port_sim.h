@@ -268,17 +268,25 @@ static inline void port_task_describe(__u32 slot, struct ghost_status *st)
 static inline int port_joining_set(__u32 tid, __u64 who)
 {
 	if (tid >= the_machine->nr_threads)
-		return -3; /* ESRCH; the kernel's table takes any number */
+		return -E_SRCH;
 	the_machine->joining[tid] = who;
 	return 0;
 }
 
 static inline int port_joining_clear(__u32 tid)
 {
-	if (tid >= the_machine->nr_threads || !the_machine->joining[tid])
-		return -2;
+	if (tid >= the_machine->nr_threads)
+		return -E_SRCH;
+	if (!the_machine->joining[tid])
+		return -E_NOENT;
 	the_machine->joining[tid] = 0;
 	return 0;
+}
+
+/* All threads are one user's here. */
+static inline int port_this_may(__u32 tid)
+{
+	return tid < the_machine->nr_threads ? 0 : -E_SRCH;
 }
 
 /* --- custody, fallback, parking place --------------------------------------------------- */

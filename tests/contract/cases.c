@@ -184,6 +184,105 @@ static void case_a_request_to_join_can_be_taken_back(struct world *w)
 	check_is(w, w->backend->task_leave(w->backend, p->tid), 0);
 }
 
+/* What @op comes to for one who guesses the enclave's token. */
+static int ask_with(struct world *w, uint32_t op, uint64_t token, uint32_t tid)
+{
+	struct ghost_ctl ctl = {
+		.op = op,
+		.enclave = id_of(w),
+		.cpu = CPU_A,
+		.tid = tid,
+		.token = token,
+		.len = 64,
+		.queue = CPU_A,
+	};
+
+	check_is(w, w->backend->agent(w->backend, &ctl), 0);
+	return ctl.ret;
+}
+
+static void case_who_does_not_know_its_token_can_ask_nothing_of_an_enclave(struct world *w)
+{
+	uint64_t token = ghost_enclave_status(w->e)->token, wrong[3];
+	struct puppet *p = puppet_new(w);
+	struct ghost_enclave_counts counts;
+
+	other_enclave(w);
+	wrong[0] = ghost_enclave_status(w->other)->token;
+	wrong[1] = token + 1;
+	wrong[2] = ~token;
+	check(w, token);
+	check(w, token != wrong[0]);
+	for (int i = 0; i < 3; i++) {
+		for (uint32_t op = GHOST_CTL_AGENT_ATTACH; op <= GHOST_CTL_TIMER; op++)
+			check_is(w, ask_with(w, op, wrong[i], p->tid), -EPERM);
+		check_is(w, ask_with(w, GHOST_CTL_TASK_JOIN, wrong[i], p->tid), -EPERM);
+		check_is(w, ask_with(w, GHOST_CTL_TASK_UNJOIN, wrong[i], p->tid), -EPERM);
+	}
+	/* Which layout both sides speak everybody may know. */
+	check_is(w, ask_with(w, GHOST_CTL_INFO, wrong[0], 0), 0);
+	check_is(w, ghost_enclave_count(w->e, &counts), 0);
+	check_is(w, counts.nr_agents, 0);
+	for (uint32_t q = w->mem->nr_cpus; q < w->mem->nr_queues; q++)
+		check_is(w, w->mem->cpu[q].queue.len, 0);
+	/* And with it, the same. */
+	check_is(w, ask_with(w, GHOST_CTL_AGENT_PING, token, 0), 0);
+	check_is(w, ask_with(w, GHOST_CTL_QUEUE_CREATE, token, 0), 0);
+	check_is(w, ask_with(w, GHOST_CTL_TASK_JOIN, token, p->tid), 0);
+	check_is(w, ask_with(w, GHOST_CTL_TASK_UNJOIN, token, p->tid), 0);
+}
+
+static void case_who_was_to_join_an_enclave_does_not_join_the_next_with_its_id(struct world *w)
+{
+	struct ghost_ctl join = { .op = GHOST_CTL_TASK_JOIN, .enclave = id_of(w) };
+	struct puppet *p = puppet_new(w);
+	uint32_t id = id_of(w);
+
+	join.tid = p->tid;
+	check_is(w, w->backend->admin(w->backend, &join), 0);
+	check_is(w, join.ret, 0);
+	enclave_anew(w, cpus_of(CPU_A, CPU_B));
+	check_is(w, id_of(w), id);
+	check_is(w, w->backend->task_enter(w->backend, p->tid), 0);
+	check_is(w, ghost_enclave_status(w->e)->nr_tasks, 0);
+	order(w, p, PUPPET_SPIN);
+	until(w, runs(w, p));
+	check_is(w, w->backend->task_leave(w->backend, p->tid), 0);
+	/* Asked of this one, it joins. */
+	check_is(w, ghost_enclave_join(w->e, p->tid), 0);
+	check_is(w, ghost_enclave_status(w->e)->nr_tasks, 1);
+}
+
+static void case_an_enclave_may_have_a_limit_of_members(struct world *w)
+{
+	struct ghost_cpuset cpus = cpus_of(CPU_OTHER, -1);
+	struct ghost_enclave_opts opts = { .size = sizeof(opts), .cpus = &cpus, .max_tasks = 2 };
+	struct puppet *p[3], *child;
+
+	for (int i = 0; i < 3; i++)
+		p[i] = puppet_new(w);
+	check_is(w, ghost_enclave_create(&w->other, w->backend, &opts), 0);
+	for (int i = 0; i < 3; i++)
+		check_is(w, ghost_enclave_join(w->other, p[i]->tid), 0);
+	check_is(w, ghost_enclave_status(w->other)->max_tasks, 2);
+	check_is(w, ghost_enclave_status(w->other)->nr_tasks, 2);
+	check_is(w, ghost_enclave_status(w->other)->nr_no_slot, 1);
+	/* Children count, too; who is one too many runs all the same. */
+	child = order_fork(w, p[0]);
+	order(w, p[2], PUPPET_SPIN);
+	until(w, child->tid && runs(w, child));
+	until(w, runs(w, p[2]));
+	check_is(w, ghost_enclave_status(w->other)->nr_tasks, 2);
+	check_is(w, ghost_enclave_status(w->other)->nr_no_slot, 2);
+	/* Where one leaves there is room. */
+	check_is(w, w->backend->task_leave(w->backend, p[1]->tid), 0);
+	check_is(w, ghost_enclave_join(w->other, p[2]->tid), 0);
+	check_is(w, ghost_enclave_status(w->other)->nr_tasks, 2);
+	/* The other enclave has none. */
+	check_is(w, ghost_enclave_join(w->e, p[1]->tid), 0);
+	check_is(w, ghost_enclave_status(w->e)->nr_tasks, 1);
+}
+
 static void case_an_enclave_is_found_by_its_id(struct world *w)
 {
 	struct ghost_enclave_counts counts;
@@ -2237,6 +2336,9 @@ const struct contract_case contract_cases[] = {
 	CASE(case_nobody_joins_an_enclave_that_is_going_away),
 	CASE(case_a_thread_that_is_not_there_cannot_join),
 	CASE(case_a_request_to_join_can_be_taken_back),
+	CASE(case_who_does_not_know_its_token_can_ask_nothing_of_an_enclave),
+	CASE(case_who_was_to_join_an_enclave_does_not_join_the_next_with_its_id),
+	CASE(case_an_enclave_may_have_a_limit_of_members),
 	CASE(case_an_enclave_is_found_by_its_id),
 	CASE(case_an_agent_needs_an_enclave_with_that_cpu),
 	CASE(case_a_cpu_has_one_agent),

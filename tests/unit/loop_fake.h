@@ -57,6 +57,7 @@ struct loop {
 	struct loop_cpu at[LOOP_CPUS];
 	int let_go; /* nobody stops any more */
 	int attach_ret;
+	__u64 token; /* of the next enclave */
 	__u32 gen;
 	__u32 nr_commits; /* requests to commit, of however many CPUs */
 	__u32 nr_sleeps;
@@ -147,6 +148,11 @@ static inline int loop_agent(struct ghost_backend *self, struct ghost_ctl *ctl)
 	return 0;
 }
 
+static inline __u64 loop_token(struct ghost_backend *self)
+{
+	return loop.token;
+}
+
 static inline int loop_memory_map(struct ghost_backend *self, __u32 id, struct ghost_memory *ret)
 {
 	*ret = loop.mem;
@@ -223,6 +229,8 @@ static inline void loop_reset(__u32 nr_cpus)
 	ghost_backend_host_init(&loop.backend);
 	loop.backend.admin = loop_admin;
 	loop.backend.agent = loop_agent;
+	loop.token = 4711;
+	loop.backend.token = loop_token;
 	loop.backend.memory_map = loop_memory_map;
 	loop.backend.memory_unmap = loop_memory_unmap;
 	loop.backend.agent_pin = loop_agent_pin;

@@ -92,6 +92,7 @@ struct fake {
 	__u32 named[FAKE_SLOTS];	    /* times its name was brought up to date */
 	__u32 joining_tid;		    /* the last one announced */
 	__u64 joining_who;
+	int may_err;	 /* the caller's right to any thread */
 	int joining_err; /* what the next ones come to */
 	__u32 timer_cpu; /* the last one armed */
 	__u64 timer_ns;
@@ -350,6 +351,11 @@ static inline int port_joining_clear(__u32 tid)
 		return -2;
 	fake.joining_tid = 0;
 	return 0;
+}
+
+static inline int port_this_may(__u32 tid)
+{
+	return fake.may_err;
 }
 
 static inline int fake_mask_has(const __u64 *mask, __u32 cpu)

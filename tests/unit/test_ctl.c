@@ -262,10 +262,47 @@ static void test_ctl_each_program_answers_only_its_own_requests(void **state)
 {
 	enclaves(GHOST_ENCLAVE_ONLINE);
 	for (__u32 op = GHOST_CTL_INFO; op <= GHOST_CTL_ENCLAVE_CPUS; op++)
-		agent_refuses(-E_INVAL, .op = op, .enclave = 1, .tid = TID, .capacity = 8,
-			      .cpus = { 1 });
+		if (op != GHOST_CTL_INFO && op != GHOST_CTL_TASK_JOIN &&
+		    op != GHOST_CTL_TASK_UNJOIN)
+			agent_refuses(-E_INVAL, .op = op, .enclave = 1, .tid = TID, .capacity = 8,
+				      .cpus = { 1 });
 	for (__u32 op = GHOST_CTL_AGENT_ATTACH; op <= GHOST_CTL_TIMER; op++)
 		admin_refuses(-E_INVAL, .op = op, .enclave = 1, .cpu = 2);
+}
+
+static void test_ctl_requests_of_agents_need_the_token(void **state)
+{
+	enclaves(GHOST_ENCLAVE_ONLINE);
+	fake.enclave[1].token = 5;
+	for (__u32 op = GHOST_CTL_AGENT_ATTACH; op <= GHOST_CTL_TIMER; op++) {
+		agent_refuses(-E_PERM, .op = op, .enclave = 1, .cpu = 2);
+		agent_refuses(-E_PERM, .op = op, .enclave = 1, .cpu = 2, .token = 4);
+	}
+	agent_refuses(-E_PERM, .op = GHOST_CTL_TASK_JOIN, .enclave = 1, .tid = TID, .token = 6);
+	assert_int_equal(fake.joining_tid, 0);
+}
+
+static void test_ctl_agents_put_in_only_whom_they_may_change(void **state)
+{
+	struct ghost_ctl ctl = { .op = GHOST_CTL_TASK_JOIN, .enclave = 1, .tid = TID };
+
+	enclaves(GHOST_ENCLAVE_ONLINE);
+	fake.enclave[1].gen = 0x10007;
+	fake.may_err = -E_PERM;
+	agent_refuses(-E_PERM, .op = GHOST_CTL_TASK_JOIN, .enclave = 1, .tid = TID);
+	agent_refuses(-E_PERM, .op = GHOST_CTL_TASK_UNJOIN, .enclave = 1, .tid = TID);
+	fake.may_err = -E_SRCH;
+	agent_refuses(-E_SRCH, .op = GHOST_CTL_TASK_JOIN, .enclave = 1, .tid = TID);
+	assert_int_equal(fake.joining_tid, 0);
+	fake.may_err = 0;
+	ctl_agent(&ctl);
+	assert_int_equal(ctl.ret, 0);
+	assert_int_equal(fake.joining_tid, TID);
+	assert_int_equal(who_enclave(fake.joining_who), 1);
+	assert_int_equal(who_gen(fake.joining_who), 7);
+	assert_true(enclave_expects(fake.joining_who));
+	fake.enclave[1].gen++;
+	assert_false(enclave_expects(fake.joining_who));
 }
 
 /* --- create -------------------------------------------------------------------------- */
@@ -1518,6 +1555,8 @@ int main(void)
 		T(test_ctl_init_works_once),
 		T(test_ctl_unknown_requests_are_refused),
 		T(test_ctl_each_program_answers_only_its_own_requests),
+		T(test_ctl_requests_of_agents_need_the_token),
+		T(test_ctl_agents_put_in_only_whom_they_may_change),
 		T(test_ctl_create_takes_its_cpus_and_no_others),
 		T(test_ctl_create_looks_only_as_far_as_its_last_word),
 		T(test_ctl_create_forgets_who_had_the_cpu_before),

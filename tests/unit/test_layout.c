@@ -161,6 +161,9 @@ static const struct field fields[] = {
 	F(struct ghost_enclave_status, fell_ns),
 	F(struct ghost_enclave_status, online_ns),
 	F(struct ghost_enclave_status, unscheduled_ns),
+	F(struct ghost_enclave_status, token),
+	F(struct ghost_enclave_status, max_tasks),
+	F(struct ghost_enclave_status, pad0),
 	F(struct ghost_enclave_status, pad1),
 	F(struct ghost_enclave_status, idle),
 
@@ -283,6 +286,7 @@ static const struct field fields[] = {
 	F(struct ghost_ctl, flags),
 	F(struct ghost_ctl, stall_ns),
 	F(struct ghost_ctl, cpus),
+	F(struct ghost_ctl, token),
 
 	N(GHOST_HINTS_MAGIC),
 	N(GHOST_HINTS_VERSION),
