@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/record.h"
@@ -127,45 +128,69 @@ static int attach_cgroup(struct ghost_enclave *e, const char *cgroup)
 	return exit_code_of(ret);
 }
 
+static int attach_all(const struct arguments *a, struct ghost_enclave *e)
+{
+	int ret = EXIT_OK;
+
+	for (unsigned int i = 0; i < a->nr; i++)
+		ret = attach_one(e, a->pids[i], false) ?: ret;
+	for (unsigned int i = 0; i < a->nr_trees; i++)
+		ret = attach_one(e, a->trees[i], true) ?: ret;
+	for (unsigned int i = 0; i < a->nr_cgroups; i++)
+		ret = attach_cgroup(e, a->cgroups[i]) ?: ret;
+	return ret;
+}
+
+/* By root: with the lock, so that the enclave stays meanwhile. */
+static int attach_as_root(const struct arguments *a)
+{
+	struct ghost_backend *backend;
+	struct ghost_enclave *e;
+	int lock = record_lock(), ret;
+
+	if (lock < 0)
+		return say_no_lock(lock);
+	tidy();
+	ret = open_kernel(&backend);
+	if (!ret) {
+		ret = open_enclave(&e, backend, a->enclave);
+		if (!ret) {
+			ret = attach_all(a, e);
+			ghost_enclave_close(e);
+		}
+		backend->close(backend);
+	}
+	record_unlock(lock);
+	return ret;
+}
+
+/* By somebody else: threads of their own, into an enclave that was given to them. */
+static int attach_as_user(const struct arguments *a)
+{
+	struct ghost_backend *backend;
+	struct ghost_enclave *e;
+	int ret = open_own(&backend, &e, a->enclave);
+
+	if (ret)
+		return ret;
+	ret = attach_all(a, e);
+	ghost_enclave_close(e);
+	backend->close(backend);
+	return ret;
+}
+
 static int attach_main(int argc, char **argv)
 {
 	struct arguments a = { 0 };
-	struct ghost_backend *backend;
-	struct ghost_enclave *e;
-	int lock, ret;
+	int ret = EXIT_FAILED;
 
 	a.pids = calloc(argc, sizeof(*a.pids));
 	a.trees = calloc(argc, sizeof(*a.trees));
 	a.cgroups = calloc(argc, sizeof(*a.cgroups));
-	if (!a.pids || !a.trees || !a.cgroups) {
-		ret = EXIT_FAILED;
-		goto free;
+	if (a.pids && a.trees && a.cgroups) {
+		options_parse(&verb_attach, options, parse, &a, argc, argv);
+		ret = geteuid() ? attach_as_user(&a) : attach_as_root(&a);
 	}
-	options_parse(&verb_attach, options, parse, &a, argc, argv);
-	lock = record_lock();
-	if (lock < 0) {
-		ret = say_no_lock(lock);
-		goto free;
-	}
-	tidy();
-	ret = open_kernel(&backend);
-	if (ret)
-		goto unlock;
-	ret = open_enclave(&e, backend, a.enclave);
-	if (ret)
-		goto close_backend;
-	for (unsigned int i = 0; i < a.nr; i++)
-		ret = attach_one(e, a.pids[i], false) ?: ret;
-	for (unsigned int i = 0; i < a.nr_trees; i++)
-		ret = attach_one(e, a.trees[i], true) ?: ret;
-	for (unsigned int i = 0; i < a.nr_cgroups; i++)
-		ret = attach_cgroup(e, a.cgroups[i]) ?: ret;
-	ghost_enclave_close(e);
-close_backend:
-	backend->close(backend);
-unlock:
-	record_unlock(lock);
-free:
 	free(a.cgroups);
 	free(a.trees);
 	free(a.pids);

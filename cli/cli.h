@@ -41,6 +41,7 @@ struct verb {
 	int (*main)(int argc, char **argv);
 };
 
+extern const struct verb verb_agents;
 extern const struct verb verb_attach;
 extern const struct verb verb_bench;
 extern const struct verb verb_check;
@@ -160,6 +161,8 @@ int say_other_scheduler(const char *name);
 int open_kernel(struct ghost_backend **ret);
 /* Open an enclave; says why not. Returns 0 or an exit code. */
 int open_enclave(struct ghost_enclave **ret, struct ghost_backend *backend, uint32_t id);
+/* Both, as far as they were given to the caller; says why not. Returns 0 or an exit code. */
+int open_own(struct ghost_backend **ret, struct ghost_enclave **ret_enclave, uint32_t id);
 /* One of @cpus belongs to an enclave, other than @but: says to which. */
 bool say_owner(struct ghost_backend *backend, const struct ghost_cpuset *cpus, uint32_t but);
 /* Has the kernel thrown out what was loaded? Cheap enough to be asked often. */

@@ -128,6 +128,15 @@ bool kernel_ejected(void)
 	return !strncmp(state, "disabled", 8);
 }
 
+static void kill_all_agents(const struct ghost_enclave *e)
+{
+	const struct ghost_memory *mem = ghost_enclave_memory(e);
+
+	for (uint32_t cpu = 0; cpu < mem->nr_cpus; cpu++)
+		if (mem->cpu[cpu].agent_tid)
+			kill_agents(mem->cpu[cpu].agent_tid);
+}
+
 int destroy_enclave(struct ghost_backend *backend, uint32_t id)
 {
 	static const struct timespec nap = { .tv_nsec = 20 * 1000 * 1000 };
@@ -145,6 +154,8 @@ int destroy_enclave(struct ghost_backend *backend, uint32_t id)
 		ret = ghost_enclave_destroy(e);
 		if (ret != -EBUSY || kernel_ejected())
 			break;
+		/* Those that somebody else started may not want to. */
+		kill_all_agents(e);
 		nanosleep(&nap, NULL);
 	}
 	ghost_enclave_close(e);

@@ -76,6 +76,12 @@ struct keeper {
 	struct rusage usage;
 };
 
+/* Or does somebody else bring them? */
+static bool has_agents(const struct keeper *k)
+{
+	return k->run->policy != &policy_none;
+}
+
 static const int passed_on[] = { SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
 
 #define NR_PASSED_ON (sizeof(passed_on) / sizeof(passed_on[0]))
@@ -207,6 +213,7 @@ static int create(struct keeper *k)
 		.size = sizeof(opts),
 		.cpus = &k->run->cpus,
 		.stall_ns = k->run->stall_ns,
+		.max_tasks = k->run->max_threads,
 	};
 	int ret = ghost_enclave_create(&k->enclave, k->backend, &opts);
 
@@ -225,6 +232,21 @@ static int create(struct keeper *k)
 	else
 		say("cannot make an enclave: %s",
 		    k->backend->error[0] ? k->backend->error : strerror(-ret));
+	return exit_code_of(ret);
+}
+
+/* Agents of another user have no right to see who comes to their CPUs: we do, for them. */
+static int delegate(struct keeper *k)
+{
+	int ret;
+
+	if (!k->run->delegated)
+		return EXIT_OK;
+	ret = ghost_enclave_delegate(k->enclave, k->run->uid, k->run->gid);
+	ret = ret ?: k->backend->agent_spin_prepare(k->backend);
+	if (!ret)
+		return EXIT_OK;
+	say("%s", k->backend->error[0] ? k->backend->error : strerror(-ret));
 	return exit_code_of(ret);
 }
 
@@ -341,6 +363,8 @@ static const char *what_now(const struct keeper *k)
 	case LOSS_DESTROY:
 		return "the enclave ends, and its threads go on in the fair class";
 	default:
+		if (!has_agents(k))
+			return "the kernel's fallback runs the threads until there are others";
 		return "the kernel's fallback runs the threads until the enclave ends; with --restart "
 		       "there would be new agents";
 	}
@@ -519,8 +543,13 @@ static int say_ready(struct keeper *k)
 
 	ghost_cpuset_format(&k->run->cpus, cpus, sizeof(cpus));
 	clock_gettime(CLOCK_MONOTONIC, &k->started);
-	printf("enclave %u: %s decides for CPUs %s\n", k->record.enclave, k->run->policy->name,
-	       cpus);
+	if (has_agents(k))
+		printf("enclave %u: %s decides for CPUs %s\n", k->record.enclave,
+		       k->run->policy->name, cpus);
+	else
+		printf("enclave %u: the kernel's fallback runs threads on CPUs %s until 'ghost agents "
+		       "%u POLICY'\n",
+		       k->record.enclave, cpus, k->record.enclave);
 	if (fflush(stdout)) {
 		say("cannot write to standard output: %s", strerror(errno));
 		return EXIT_FAILED;
@@ -760,6 +789,25 @@ static void nothing_to_keep(struct keeper *k)
 	k->status = EXIT_FAILED << 8;
 }
 
+/* That of the first agent. */
+static pid_t agent_process(const struct keeper *k)
+{
+	const struct ghost_memory *mem = ghost_enclave_memory(k->enclave);
+	char path[64], line[128];
+	pid_t pid = 0;
+	FILE *f;
+
+	for (uint32_t cpu = 0; cpu < mem->nr_cpus && !pid; cpu++)
+		pid = mem->cpu[cpu].agent_tid;
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		sscanf(line, "Tgid: %d", &pid);
+	if (f)
+		fclose(f);
+	return pid;
+}
+
 /* Tell, once, that the policy no longer decides: its agents may not be able to. */
 static void watch(struct keeper *k, unsigned int nr_watches)
 {
@@ -769,6 +817,11 @@ static void watch(struct keeper *k, unsigned int nr_watches)
 	if (st->state == GHOST_ENCLAVE_ONLINE) {
 		k->committed[0] = k->committed[1];
 		k->committed[1] = stall_committed(k->enclave);
+		/* Agents that somebody else has brought can be lost, too. */
+		if (!has_agents(k) && k->told) {
+			notice(k, "agents decide (process %d)", agent_process(k));
+			k->told = k->suspected = false;
+		}
 	}
 	/* After agents that failed an upgrade may have brought others. */
 	if (!k->agent && !k->starting && st->state == GHOST_ENCLAVE_ONLINE)
@@ -956,8 +1009,10 @@ static int prepare(struct keeper *k, int lock)
 	ret = ret ?: open_kernel(&k->backend);
 	ret = ret ?: create(k);
 	ret = ret ?: write_record(k);
-	ret = ret ?: fork_agent(k, lock);
+	if (has_agents(k))
+		ret = ret ?: fork_agent(k, lock);
 	ret = ret ?: write_record(k);
+	ret = ret ?: delegate(k);
 	if (!ret)
 		intent_remove();
 	return ret;
@@ -981,7 +1036,7 @@ static void die_of_interrupt(const struct keeper *k)
 int keeper_run(const struct run *run)
 {
 	struct sched_param param = { 0 };
-	struct keeper k = { .own = *run, .adopted = -1 };
+	struct keeper k = { .own = *run, .adopted = -1, .told = run->policy == &policy_none };
 	int lock, ret;
 
 	k.run = &k.own;
@@ -1003,7 +1058,7 @@ int keeper_run(const struct run *run)
 	if (!ret) {
 		record_unlock(lock);
 		lock = -1;
-		ret = wait_for_agents(&k);
+		ret = has_agents(&k) ? wait_for_agents(&k) : EXIT_OK;
 	}
 	if (!ret)
 		ret = run->command ? start_command(&k) : say_ready(&k);

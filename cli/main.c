@@ -23,7 +23,7 @@ static const struct verb verb_help = {
 /* In the order in which people need them. */
 static const struct verb *const verbs[] = {
 #ifdef HAVE_KERNEL
-	&verb_check,   &verb_run,     &verb_serve,    &verb_status, &verb_attach,
+	&verb_check,   &verb_run,     &verb_serve,    &verb_agents, &verb_status, &verb_attach,
 	&verb_upgrade, &verb_destroy, &verb_enclave,  &verb_load,   &verb_unload,
 #endif
 	&verb_sim,     &verb_bench,   &verb_policies, &verb_help,   NULL,

@@ -5,7 +5,9 @@
  * Called by people.
  */
 #include <errno.h>
+#include <grp.h>
 #include <inttypes.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,9 @@
 #include "cli/config.h"
 #include "cli/run.h"
 #include "policies/policies.h"
+
+/* Of an enclave that is somebody else's, who could fill the table that all share. */
+#define DELEGATED_THREADS 4096
 
 #define STALL_NS_MIN (10ull * 1000 * 1000)
 #define STALL_NS_MAX (25ull * 1000 * 1000 * 1000) /* the kernel's own limit is 30 s */
@@ -42,6 +47,9 @@ enum {
 	KEY_ON_LOSS,
 	KEY_RESTART,
 	KEY_CGROUP,
+	KEY_USER,
+	KEY_GROUP,
+	KEY_MAX_THREADS,
 	KEY_CONFIG,
 	KEY_STATS,
 	KEY_STATS_JSON,
@@ -63,6 +71,13 @@ static const struct argp_option run_options[] = {
 	  "(serve) the threads of this cgroup and those below it, also later ones: a folder "
 	  "below " CGROUP_ROOT ", such as system.slice/nginx.service",
 	  0 },
+	{ "user", KEY_USER, "NAME", 0,
+	  "(serve none) this user may be the agents, by 'ghost agents', without any privilege", 0 },
+	{ "group", KEY_GROUP, "NAME", 0, "(serve none) and the members of this group", 0 },
+	{ "max-threads", KEY_MAX_THREADS, "N", 0,
+	  "(serve) no more members than N at a time (default: as many as there is room for; with "
+	  "--user or --group 4096)",
+	  0 },
 	{ "config", KEY_CONFIG, "FILE", 0,
 	  "(serve) take the policy and all options from FILE: lines as 'policy = NAME', "
 	  "'cpus = 0-3'; 'ghost check FILE' looks for errors in it",
@@ -75,6 +90,11 @@ static const struct argp_option run_options[] = {
 };
 
 #define NR_RUN_OPTIONS (sizeof(run_options) / sizeof(run_options[0]))
+
+const struct ghost_policy policy_none = {
+	.name = "none",
+	.help = "the kernel's fallback, and whoever comes to be the agents",
+};
 
 struct arguments {
 	struct run run;
@@ -129,6 +149,63 @@ static void set_cgroup(struct arguments *a, const char *text)
 	a->run.cgroup = text;
 }
 
+static void set_user(struct arguments *a, const char *text)
+{
+	struct passwd *pw = getpwnam(text);
+	uint64_t number;
+
+	if (!pw && (parse_uint(text, &number) || number >= UINT32_MAX))
+		usage_error(&a->verb, "there is no user '%s'", text);
+	a->run.uid = pw ? pw->pw_uid : number;
+	a->run.delegated = true;
+}
+
+static void set_group(struct arguments *a, const char *text)
+{
+	struct group *gr = getgrnam(text);
+	uint64_t number;
+
+	if (!gr && (parse_uint(text, &number) || number >= UINT32_MAX))
+		usage_error(&a->verb, "there is no group '%s'", text);
+	a->run.gid = gr ? gr->gr_gid : number;
+	a->run.delegated = true;
+}
+
+static void set_max_threads(struct arguments *a, const char *text)
+{
+	uint64_t number;
+
+	if (!a->serves)
+		usage_error(&a->verb, "--max-threads goes with 'ghost serve'");
+	if (parse_uint(text, &number) || !number || number > GHOST_SLOTS_MAX)
+		usage_error(&a->verb, "--max-threads wants a number from 1 to %u, not '%s'",
+			    GHOST_SLOTS_MAX, text);
+	a->run.max_threads = number;
+}
+
+/* What goes together, once all is known. */
+static void check_delegation(struct arguments *a)
+{
+	if (a->run.policy == &policy_none && a->run.on_loss == LOSS_RESTART)
+		usage_error(&a->verb, "there are no agents of 'none' to start again");
+	if (!a->run.delegated)
+		return;
+	if (a->run.policy != &policy_none)
+		usage_error(
+			&a->verb,
+			"--user and --group go with 'ghost serve none': the policy is the user's, "
+			"who starts it by 'ghost agents'");
+	if (!a->run.max_threads)
+		a->run.max_threads = DELEGATED_THREADS;
+}
+
+static const struct ghost_policy *policy_of(struct arguments *a, const char *name)
+{
+	if (a->serves && !strcmp(name, policy_none.name))
+		return &policy_none;
+	return param_policy(&a->verb, name);
+}
+
 /* --- the two halves of the command line ---------------------------------------------- */
 
 static error_t parse_common(int key, char *arg, struct arguments *a)
@@ -150,6 +227,15 @@ static error_t parse_common(int key, char *arg, struct arguments *a)
 		return 0;
 	case KEY_CGROUP:
 		set_cgroup(a, arg);
+		return 0;
+	case KEY_USER:
+		set_user(a, arg);
+		return 0;
+	case KEY_GROUP:
+		set_group(a, arg);
+		return 0;
+	case KEY_MAX_THREADS:
+		set_max_threads(a, arg);
 		return 0;
 	case KEY_CONFIG:
 		if (!a->serves)
@@ -238,7 +324,9 @@ static char *list_policies(void)
 
 	if (!f)
 		return NULL;
-	fprintf(f, "Policies ('ghost run POLICY --help' shows the options of one):\n");
+	fprintf(f,
+		"Policies ('ghost run POLICY --help' shows the options of one; 'ghost serve none'\n"
+		"leaves the threads to the kernel's fallback until there are agents):\n");
 	for (const struct ghost_policy *const *p = policies; *p; p++)
 		fprintf(f, "  %-22s %s\n", (*p)->name, (*p)->help);
 	fclose(f);
@@ -303,6 +391,7 @@ static void parse_rest(struct arguments *a, int argc, char **argv)
 		argv = config_argv(options, &argc);
 	a->verb.more = a->run.policy->help;
 	options_parse(&a->verb, options, parse_second, a, argc, argv);
+	check_delegation(a);
 }
 
 static int all_cpus(struct arguments *a)
@@ -327,7 +416,7 @@ static int configure(struct arguments *a)
 		say("the name %s is too long", a->run.config);
 		return EXIT_FAILED;
 	}
-	a->run.policy = param_policy(&a->verb, config_read(&a->verb, a->config));
+	a->run.policy = policy_of(a, config_read(&a->verb, a->config));
 	param_defaults(a->run.policy, a->run.params);
 	parse_rest(a, 0, NULL);
 	say_where(NULL, 0, 0);
@@ -336,7 +425,12 @@ static int configure(struct arguments *a)
 
 int run_configure(const struct verb *verb, const char *path, struct run *ret)
 {
-	struct arguments a = { .verb = *verb, .serves = true, .config = path };
+	struct arguments a = {
+		.verb = *verb,
+		.serves = true,
+		.config = path,
+		.run = { .uid = ~0u, .gid = ~0u },
+	};
 	int code = configure(&a);
 
 	*ret = a.run;
@@ -345,7 +439,11 @@ int run_configure(const struct verb *verb, const char *path, struct run *ret)
 
 static int run(const struct verb *verb, int argc, char **argv)
 {
-	struct arguments a = { .verb = *verb, .serves = verb == &verb_serve };
+	struct arguments a = {
+		.verb = *verb,
+		.serves = verb == &verb_serve,
+		.run = { .uid = ~0u, .gid = ~0u },
+	};
 	char **rest;
 	int ret;
 
@@ -355,7 +453,7 @@ static int run(const struct verb *verb, int argc, char **argv)
 	if (a.config) {
 		ret = configure(&a);
 	} else {
-		a.run.policy = param_policy(&a.verb, a.policy_name);
+		a.run.policy = policy_of(&a, a.policy_name);
 		param_defaults(a.run.policy, a.run.params);
 		rest = a.run.command;
 		a.run.command = NULL;

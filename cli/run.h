@@ -28,11 +28,17 @@ struct run {
 	enum on_loss on_loss;
 	char **command;	    /* NULL: there is none, the enclave is for whoever is put into it */
 	const char *cgroup; /* whose threads are put into it, also later ones; or NULL */
-	const char *config; /* the file that it stands in, in full; or NULL */
+	bool delegated;	    /* to @uid and @gid, ~0: none; the agents are theirs */
+	uint32_t uid, gid;
+	uint32_t max_threads; /* 0: no limit */
+	const char *config;   /* the file that it stands in, in full; or NULL */
 	const char *stats_json;
 	bool stats;
 	bool quiet;
 };
+
+/* The kernel's fallback alone, and whoever comes to be the agents: "none". */
+extern const struct ghost_policy policy_none;
 
 static inline uint64_t now_ms(void)
 {

@@ -238,6 +238,12 @@ static int refuse(struct upgrade *u)
 		    u->id);
 		return EXIT_FAILED;
 	}
+	if (!u->before.agent.pid &&
+	    ghost_enclave_status(u->enclave)->state == GHOST_ENCLAVE_ONLINE) {
+		say("the agents of enclave %u are none of 'ghost run' or 'ghost serve'; end them first",
+		    u->id);
+		return EXIT_FAILED;
+	}
 	if (process_alive(&u->before.upgrader)) {
 		say("enclave %u is being upgraded already (pid %d)", u->id, u->before.upgrader.pid);
 		return EXIT_FAILED;
