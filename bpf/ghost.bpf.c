@@ -21,11 +21,12 @@ char LICENSE[] SEC("license") = "GPL";
 
 #define FALLBACK_SLICE_NS (5 * 1000 * 1000ull)
 
-/* Why sched_ext gave us up; read by `ghost status`. */
+/* Why sched_ext gave us up, and how many threads of our class are nobody's; libghost/backend_bpf.c. */
 struct {
 	s64 kind;
 	char reason[128];
 	char message[256];
+	u64 nr_strangers;
 } ghost_exit;
 
 /* --- threads come and go ------------------------------------------------- */
@@ -84,33 +85,39 @@ static void task_bind(struct task_struct *p, u32 enclave)
 	}
 }
 
+/* Who it is to be: 0, nobody of ours. */
+static __always_inline u64 expected_who(struct task_struct *p)
+{
+	u64 *joining = bpf_task_storage_get(&ghost_joining, p, 0, 0);
+	u64 who = 0;
+
+	if (joining && *joining) {
+		who = *joining;
+		*joining = 0;
+		return enclave_expects(who) ? who : 0;
+	}
+	/* Being forked, by the thread on this CPU: children of members are members. */
+	if (p->__state & TASK_NEW)
+		who = bpf_get_current_task_btf()->scx.dsq_vtime;
+	return who_kind(who) == WHO_MEMBER ? who : 0;
+}
+
 SEC("struct_ops/enable")
 void BPF_PROG(ghost_enable, struct task_struct *p)
 {
 	u64 who = p->scx.dsq_vtime;
-	u64 *joining;
 
 	/* An agent that spins has no business here. */
 	if (who_kind(who) == WHO_SPINNER)
 		enclave_agent_gone(who_enclave(who), who_index(who), p->pid);
-	who = 0;
 	scx_bpf_task_set_dsq_vtime(p, 0);
-	joining = bpf_task_storage_get(&ghost_joining, p, 0, 0);
-	if (joining && *joining) {
-		who = *joining;
-		*joining = 0;
-		if (!enclave_expects(who))
-			return;
-	} else if (p->__state & TASK_NEW) {
-		/* Being forked, by the thread on this CPU: children of members are members. */
-		who = bpf_get_current_task_btf()->scx.dsq_vtime;
-		if (who_kind(who) != WHO_MEMBER)
-			return;
-	}
+	who = expected_who(p);
 	if (who_kind(who) == WHO_AGENT)
 		agent_bind(p, who_enclave(who), who_index(who));
 	else if (who_kind(who) == WHO_MEMBER)
 		task_bind(p, who_enclave(who));
+	if (who_kind(p->scx.dsq_vtime) == WHO_STRANGER)
+		__sync_fetch_and_add(&ghost_exit.nr_strangers, 1);
 }
 
 SEC("struct_ops/disable")
@@ -121,6 +128,8 @@ void BPF_PROG(ghost_disable, struct task_struct *p)
 	struct task_struct *old;
 	struct task_ref *ref;
 
+	if (who_kind(who) == WHO_STRANGER)
+		__sync_fetch_and_add(&ghost_exit.nr_strangers, -1);
 	if (who_kind(who) == WHO_AGENT)
 		enclave_agent_gone(who_enclave(who), who_index(who), p->pid);
 	if (who_kind(who) != WHO_MEMBER)
@@ -256,10 +265,24 @@ void BPF_PROG(ghost_enqueue, struct task_struct *p, u64 enq_flags)
 
 /* --- a CPU looks for work ------------------------------------------------- */
 
+/*
+ * A stranger whose slice is over goes on if there is nobody else. Otherwise the kernel
+ * would find nobody in this moment, as it is put back only afterwards, and end the
+ * deadline server that gives our class its share below normal threads: for good, as
+ * it starts with the first of our threads only (__pick_task_dl(), 7.3).
+ */
+static __always_inline void keep_stranger(struct task_struct *prev)
+{
+	if (prev && who_kind(prev->scx.dsq_vtime) == WHO_STRANGER &&
+	    !scx_bpf_dsq_nr_queued(K_ENUM(scx_dsq_id_flags, SCX_DSQ_LOCAL)))
+		scx_bpf_task_set_slice(prev, FALLBACK_SLICE_NS);
+}
+
 SEC("struct_ops/dispatch")
 void BPF_PROG(ghost_dispatch, s32 cpu, struct task_struct *prev)
 {
 	cpu_dispatch(cpu, (struct port_thread *)prev);
+	keep_stranger(prev);
 }
 
 SEC("struct_ops/running")

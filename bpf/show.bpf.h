@@ -2,7 +2,7 @@
 /*
  * What an enclave shows of itself as files, without any program of ours: two
  * iterators over its status table, each pinned in its folder by whoever makes
- * the enclave.
+ * the enclave. And one over all threads, for those of our class in no enclave.
  * In: the enclave's table, private records. Out: text, made anew each time the
  * file is opened.
  */
@@ -103,6 +103,19 @@ int ghost_show_threads(struct bpf_iter__bpf_map_elem *ctx)
 	BPF_SEQ_PRINTF(seq, "%u %u %s %u %d %llu %llu %s\n", st->tid, st->tgid,
 		       ghost_status_state(ghost_status_flags(st->word)), st->cpu, st->nice,
 		       st->runtime_ns, st->cgroup, st->comm);
+	return 0;
+}
+
+#define SCHED_EXT 7
+
+/* Those that can run, by number. */
+SEC("iter/task")
+int ghost_show_strangers(struct bpf_iter__task *ctx)
+{
+	struct task_struct *p = ctx->task;
+
+	if (p && p->policy == SCHED_EXT && p->on_rq && who_kind(p->scx.dsq_vtime) == WHO_STRANGER)
+		BPF_SEQ_PRINTF(ctx->meta->seq, "%u\n", p->pid);
 	return 0;
 }
 

@@ -74,6 +74,11 @@ struct ghost_backend {
 	 * tell whether it is of our class; -EINVAL: it is not. May be NULL.
 	 */
 	int (*agent_nudge)(struct ghost_backend *self, __u32 tid, __u32 cpu);
+	/*
+	 * Runnable threads of our class that are in no enclave, in ascending order: for
+	 * whoever manages. *@ret is to be freed. Returns their number; may be NULL.
+	 */
+	int (*strangers)(struct ghost_backend *self, __u32 **ret);
 	/* Give the CPU up; returns when the agent is chosen again. */
 	void (*agent_yield)(struct ghost_backend *self);
 

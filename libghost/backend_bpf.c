@@ -60,11 +60,20 @@ static const char *const watch_names[NR_WATCHES] = { "wakeup", "wakeup_new", "mi
 #define NR_SHOWN 2
 static const char *const shown_names[NR_SHOWN] = { "state", "threads" };
 
+/* bpf/ghost.bpf.c */
+struct exit_info {
+	__s64 kind;
+	char reason[128];
+	char message[256];
+	__u64 nr_strangers;
+};
+
 struct backend_bpf {
 	struct ghost_backend base;
 	int admin_fd;
 	int agent_fd;
 	int array_fd[NR_ARRAYS];  /* the outer maps */
+	int exit_fd;		  /* struct exit_info */
 	int watch_fd[NR_WATCHES]; /* while agents spin */
 	pthread_mutex_t watch_lock;
 	__u32 capacity;
@@ -213,11 +222,7 @@ int ghost_kernel_check(struct ghost_check *ret)
 
 int ghost_kernel_info(struct ghost_kernel_info *ret)
 {
-	struct {
-		__s64 kind;
-		char reason[128];
-		char message[256];
-	} why = { 0 };
+	struct exit_info why = { 0 };
 	char ops[128] = "", state[64] = "";
 	struct ghost_backend *b;
 	__u32 zero = 0;
@@ -400,6 +405,19 @@ static void remove_pins(void)
 	rmdir(GHOST_PIN_ROOT);
 }
 
+#define STRANGERS_PIN GHOST_PIN_ROOT "/strangers"
+
+static int pin_strangers(struct bpf_object *obj)
+{
+	struct bpf_program *prog = bpf_object__find_program_by_name(obj, "ghost_show_strangers");
+	int link = prog ? bpf_link_create(bpf_program__fd(prog), 0, BPF_TRACE_ITER, NULL) : -1;
+	int err = link < 0 || bpf_obj_pin(link, STRANGERS_PIN) ? -errno : 0;
+
+	if (link >= 0)
+		close(link);
+	return err;
+}
+
 static int pin_all(struct bpf_object *obj, struct bpf_link *link)
 {
 	struct bpf_map *bss = bss_map(obj);
@@ -431,6 +449,7 @@ static int pin_all(struct bpf_object *obj, struct bpf_link *link)
 	err = err ?: pin_map(obj, "ghost_slices", GHOST_PIN_ROOT "/slices");
 	if (!err && bss)
 		err = bpf_obj_pin(bpf_map__fd(bss), GHOST_PIN_ROOT "/exit") ? -errno : 0;
+	err = err ?: pin_strangers(obj);
 	/* Last: who finds the link finds everything. */
 	return err ?: bpf_link__pin(link, GHOST_PIN_ROOT "/link");
 }
@@ -912,6 +931,35 @@ static void backend_agent_yield(struct ghost_backend *b)
 	sched_yield();
 }
 
+static int backend_strangers(struct ghost_backend *b, __u32 **ret)
+{
+	struct exit_info info = { 0 };
+	__u32 zero = 0, tid, *tids = NULL, *more;
+	int nr = 0;
+	FILE *f;
+
+	*ret = NULL;
+	/* Mostly there is none, and nobody has to be looked for. */
+	if (self_of(b)->exit_fd < 0 || bpf_map_lookup_elem(self_of(b)->exit_fd, &zero, &info) ||
+	    !info.nr_strangers)
+		return 0;
+	f = fopen(STRANGERS_PIN, "re");
+	if (!f)
+		return 0;
+	while (fscanf(f, "%u", &tid) == 1) {
+		if (!(nr & (nr - 1))) {
+			more = realloc(tids, (nr ? 2 * nr : 1) * sizeof(*tids));
+			if (!more)
+				break;
+			tids = more;
+		}
+		tids[nr++] = tid;
+	}
+	fclose(f);
+	*ret = tids;
+	return nr;
+}
+
 static int backend_task_enter(struct ghost_backend *b, __u32 tid)
 {
 	return set_policy(tid, SCHED_EXT);
@@ -935,6 +983,8 @@ static void backend_close(struct ghost_backend *b)
 		if (s->watch_fd[i] >= 0)
 			close(s->watch_fd[i]);
 	pthread_mutex_destroy(&s->watch_lock);
+	if (s->exit_fd >= 0)
+		close(s->exit_fd);
 	if (s->admin_fd >= 0)
 		close(s->admin_fd);
 	if (s->agent_fd >= 0)
@@ -961,6 +1011,7 @@ static struct backend_bpf *backend_new(void)
 		.memory_unmap = backend_memory_unmap,
 		.agent_pin = backend_agent_pin,
 		.agent_nudge = backend_agent_nudge,
+		.strangers = backend_strangers,
 		.agent_enter = backend_agent_enter,
 		.agent_spin = backend_agent_spin,
 		.agent_spin_prepare = backend_agent_spin_prepare,
@@ -971,7 +1022,7 @@ static struct backend_bpf *backend_new(void)
 	};
 	ghost_backend_host_init(&s->base);
 	s->nr_cpus = libbpf_num_possible_cpus();
-	s->admin_fd = s->agent_fd = -1;
+	s->admin_fd = s->agent_fd = s->exit_fd = -1;
 	for (int i = 0; i < NR_ARRAYS; i++)
 		s->array_fd[i] = -1;
 	for (int i = 0; i < NR_WATCHES; i++)
@@ -1016,7 +1067,8 @@ int ghost_kernel_open(struct ghost_backend **ret, char *error, size_t size)
 	if (err)
 		goto fail;
 	s->agent_fd = bpf_obj_get(GHOST_PIN_ROOT "/agent");
-	err = s->agent_fd < 0 ? -EPROTO : 0;
+	s->exit_fd = bpf_obj_get(GHOST_PIN_ROOT "/exit");
+	err = s->agent_fd < 0 || s->exit_fd < 0 ? -EPROTO : 0;
 	for (int i = 0; i < NR_ARRAYS && !err; i++) {
 		snprintf(path, sizeof(path), GHOST_PIN_ROOT "/%s_of", array_names[i]);
 		s->array_fd[i] = bpf_obj_get(path);

@@ -12,6 +12,11 @@
 
 /* 10 s. */
 #define LOOKS_MAX 5
+/*
+ * 4 s, and before the agents: while a stranger waits on its CPU, a nudge does not help an
+ * agent, which would be sent away in its place.
+ */
+#define LOOKS_STRANGER_MAX 2
 /* Whom agents let wait is their business, for as long as a stall limit can be. */
 #define LOOKS_DECIDED_MAX 13
 
@@ -22,11 +27,18 @@ struct watched {
 	uint32_t looks; /* since it did anything */
 };
 
+struct stranger {
+	uint32_t tid;
+	struct watched w;
+};
+
 struct ghost_guard {
 	struct ghost_enclave *enclave;
 	const struct ghost_memory *mem;
-	struct watched *agents; /* [mem->nr_cpus] */
-	struct watched *tasks;	/* [mem->capacity] */
+	struct watched *agents;	    /* [mem->nr_cpus] */
+	struct watched *tasks;	    /* [mem->capacity] */
+	struct stranger *strangers; /* in the order of their numbers */
+	int nr_strangers;
 };
 
 int ghost_guard_open(struct ghost_guard **ret, struct ghost_enclave *e)
@@ -56,6 +68,7 @@ void ghost_guard_close(struct ghost_guard *g)
 		return;
 	free(g->agents);
 	free(g->tasks);
+	free(g->strangers);
 	free(g);
 }
 
@@ -150,12 +163,41 @@ static unsigned int look_at_task(struct ghost_guard *g, uint32_t slot, uint32_t 
 	return expel(g, w, st->tid, ret_tid);
 }
 
+/*
+ * Threads of our class in no enclave wait for as long as others keep their CPU, too, and
+ * anybody can have such threads.
+ */
+static void look_at_strangers(struct ghost_guard *g)
+{
+	struct ghost_backend *b = ghost_enclave_backend(g->enclave);
+	struct stranger *now = NULL;
+	uint32_t *tids = NULL;
+	int nr = b->strangers ? b->strangers(b, &tids) : 0, before = 0;
+
+	if (nr > 0)
+		now = calloc(nr, sizeof(*now));
+	for (int i = 0; now && i < nr; i++) {
+		now[i].tid = tids[i];
+		while (before < g->nr_strangers && g->strangers[before].tid < tids[i])
+			before++;
+		if (before < g->nr_strangers && g->strangers[before].tid == tids[i])
+			now[i].w = g->strangers[before].w;
+		if (starves(&now[i].w, 1, tids[i], 1) >= LOOKS_STRANGER_MAX)
+			expel(g, &now[i].w, tids[i], NULL);
+	}
+	free(tids);
+	free(g->strangers);
+	g->strangers = now;
+	g->nr_strangers = now ? nr : 0;
+}
+
 unsigned int ghost_guard_look(struct ghost_guard *g, uint32_t *ret_tid)
 {
 	uint32_t nr =
 		__atomic_load_n(&ghost_enclave_status(g->enclave)->nr_slots, __ATOMIC_RELAXED);
 	unsigned int expelled = 0;
 
+	look_at_strangers(g);
 	for (uint32_t cpu = 0; cpu < g->mem->nr_cpus; cpu++)
 		expelled += look_at_agent(g, cpu, ret_tid);
 	for (uint32_t slot = 1; slot < nr && slot < g->mem->capacity; slot++)

@@ -5,6 +5,7 @@
  */
 #include "tests/unit/loop_fake.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "libghost/guard.h"
@@ -240,6 +241,51 @@ static void test_guard_threads_that_wait_for_nothing_are_left_alone(void **state
 	assert_int_equal(nr_left, 0);
 }
 
+/* --- strangers ------------------------------------------------------------------------------- */
+
+static uint32_t strange[4];
+static int nr_strange;
+
+static int strangers(struct ghost_backend *self, __u32 **ret)
+{
+	*ret = nr_strange ? malloc(sizeof(strange)) : NULL;
+	if (*ret)
+		memcpy(*ret, strange, sizeof(strange));
+	return *ret ? nr_strange : 0;
+}
+
+static void test_guard_stranger_without_time_is_sent_away_early(void **state)
+{
+	loop.backend.strangers = strangers;
+	strange[0] = 1 << 30; /* has ended */
+	strange[1] = sleeper.tid;
+	nr_strange = 1;
+	assert_int_equal(looks(1), 0);
+	/* The list changes while it is watched. */
+	memcpy(strange, (uint32_t[]){ sleeper.tid, 1 << 30 }, 8);
+	nr_strange = 2;
+	assert_int_equal(looks(2), 0);
+	assert_int_equal(nr_left, 0);
+	assert_int_equal(looks(1), 0); /* not counted: it is no thread of the enclave */
+	assert_int_equal(nr_left, 1);
+	assert_int_equal(left_tid, sleeper.tid);
+	nr_strange = 0;
+	assert_int_equal(looks(3), 0);
+	assert_int_equal(nr_left, 1);
+}
+
+static void test_guard_stranger_that_runs_is_left_alone(void **state)
+{
+	loop.backend.strangers = strangers;
+	strange[0] = sleeper.tid;
+	nr_strange = 1;
+	for (int i = 0; i < 10; i++) {
+		assert_int_equal(looks(1), 0);
+		it_runs();
+	}
+	assert_int_equal(nr_left, 0);
+}
+
 static void test_guard_there_is_none_where_nobody_starves(void **state)
 {
 	struct ghost_guard *none = NULL;
@@ -264,6 +310,8 @@ int main(void)
 		T(test_guard_thread_that_agents_let_wait_has_longer),
 		T(test_guard_thread_that_had_time_begins_anew),
 		T(test_guard_threads_that_wait_for_nothing_are_left_alone),
+		T(test_guard_stranger_without_time_is_sent_away_early),
+		T(test_guard_stranger_that_runs_is_left_alone),
 		T(test_guard_there_is_none_where_nobody_starves),
 	};
 

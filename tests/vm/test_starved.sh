@@ -19,6 +19,9 @@ ghost=$GHOST_TESTS_BUILD/cli/ghost
 source "$root/tests/vm/cli_lib.sh"
 trap 'kill -KILL $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
 starve_s=50
+# Becomes SCHED_EXT by itself and computes; a line for each round.
+stranger='$p = pack("i", 0); syscall(144, 0, 7, $p) == 0 or die; $| = 1; while (1) { $i++ for 1..20000; print "x\n"; }'
+marks() { wc -l <"$work/marks.$1"; }
 
 "$ghost" load
 keep=1
@@ -36,6 +39,8 @@ done
 succeeds 'threads are put into an enclave' -- "$ghost" attach 2 "${member[@]}"
 before=$(agents_of 1)
 sleep 2
+# Anybody can have threads of our class that belong to nobody, on any CPU.
+setpriv --reuid 1000 --regid 1000 --clear-groups taskset -c 2 perl -e "$stranger" >"$work/marks.0" &
 for cpu in 1 2; do
 	taskset -c $cpu perl -e '1 while 1' &
 	hogs+=($!)
@@ -50,12 +55,11 @@ while ((SECONDS < end)); do sleep 5; done
 read -r state </sys/kernel/sched_ext/state
 is "after $starve_s s the kernel still has the scheduler" "$state" enabled
 is 'an idle enclave has the same agents, and they decide' "$(state_of 1) $(agents_of 1)" "online $before"
-for i in 1 2; do
-	was=$(wc -l <"$work/marks.$i")
-	more() { [ "$(wc -l <"$work/marks.$i")" -gt "$was" ]; }
+more() { [ "$(marks "$i")" -gt "$was" ]; }
+for i in 0 1 2; do
+	was=$(marks "$i")
 	await 20 more
 	is "thread $i goes on" $? 0
-	printf '# thread %d is of class %s\n' "$i" "$(sched_of "${member[$i]}")"
 done
 contains 'keep the CPUs of enclave 2 to themselves' 'and the keeper has told of it' "$(cat /run/ghost/kept_2.log)"
 is 'of the idle enclave there is nothing to tell' "$(cat /run/ghost/kept_1.log)" ''
@@ -82,6 +86,20 @@ else
 	skip 'threads go on without a CPU of their enclave' 'CPU 1 cannot go offline here'
 fi
 succeeds 'all enclaves are destroyed' -- "$ghost" destroy --all
+
+# ---- without agents the kernel's own server does it, if we let it ----
+
+mapfile -t hogs < <(jobs -p); kill -KILL "${hogs[@]}"
+taskset -c 2 perl -e '1 while 1' &
+taskset -c 2 perl -e "$stranger" >"$work/marks.3" &
+i=3 was=0
+await 30 more
+is 'a thread of nobody begins beneath a hog' $? 0
+sleep 3
+was=$(($(marks 3) + 2))
+await 20 more
+is 'and goes on' $? 0
+mapfile -t hogs < <(jobs -p); kill -KILL "${hogs[@]}"
 succeeds 'the kernel side can be unloaded' -- "$ghost" unload
 clean 'and nothing is left'
 finish_group
