@@ -22,6 +22,8 @@ enum ghost_counter {
 	GHOST_NR_FALLBACKS = 1, /* threads handed to the fallback */
 	GHOST_NR_KICKS = 2,	/* times this CPU was woken for a message or a ping */
 	GHOST_NR_PICKS = 3,	/* pre-staged picks that were taken */
+	GHOST_NR_WAITS = 4, /* waits that ended by a commit, while GHOST_CTL_ENCLAVE_SLO counts */
+	GHOST_NR_LATE = 5,  /* of them and of those that last, longer than its limit */
 	GHOST_NR_COUNTERS = 8,
 };
 

@@ -21,7 +21,8 @@ enum ghost_ctl_op {
 	GHOST_CTL_TASK_UNJOIN = 6,     /* tid: takes TASK_JOIN back */
 	GHOST_CTL_INIT = 7,	       /* capacity: once, by the loader */
 	GHOST_CTL_ENCLAVE_CPUS =
-		8, /* enclave, cpus: its CPUs from now on; while it has no agents */
+		8,		   /* enclave, cpus: its CPUs from now on; while it has no agents */
+	GHOST_CTL_ENCLAVE_SLO = 9, /* enclave, stall_ns: count waits from now on; 0: no more */
 	/* agent */
 	GHOST_CTL_AGENT_ATTACH = 16,  /* enclave, cpu, flags: the caller is that CPU's agent */
 	GHOST_CTL_AGENT_ONLINE = 17,  /* enclave: every CPU has its agent, decide from now on */

@@ -59,6 +59,7 @@ const struct verb verb_set_cpus = {
 enum {
 	KEY_PROBE = 0x100,
 	KEY_WITHIN,
+	KEY_SLO,
 	KEY_CONFIG,
 	KEY_CPUS,
 };
@@ -78,9 +79,19 @@ enum {
 	  "old agents that have not made room by then are killed (default: 5s)", \
 	  0 }
 
+#define OPTION_SLO                                                                        \
+	{ "slo",                                                                          \
+	  KEY_SLO,                                                                        \
+	  "pN=DURATION",                                                                  \
+	  0,                                                                              \
+	  "on their probe the new agents fail, too, if a ready thread waits longer than " \
+	  "DURATION for a decision in more than 100 - N of 100 cases, such as p99=1ms",   \
+	  0 }
+
 static const struct argp_option upgrade_options[] = {
 	OPTION_PROBE,
 	OPTION_WITHIN,
+	OPTION_SLO,
 	{ "cpus", KEY_CPUS, "LIST", 0,
 	  "the CPUs of the enclave from then on, such as 0-3,6 (default: those that it has)", 0 },
 	{ "config", KEY_CONFIG, "FILE", 0,
@@ -92,7 +103,7 @@ static const struct argp_option upgrade_options[] = {
 };
 
 static const struct argp_option set_cpus_options[] = {
-	OPTION_PROBE, OPTION_WITHIN, OPTION_JSON, OPTION_HELP, { 0 },
+	OPTION_PROBE, OPTION_WITHIN, OPTION_SLO, OPTION_JSON, OPTION_HELP, { 0 },
 };
 
 #define NR_UPGRADE_OPTIONS (sizeof(upgrade_options) / sizeof(upgrade_options[0]))
@@ -105,6 +116,9 @@ struct upgrade {
 	const char *config;
 	uint64_t probe_ns;
 	uint64_t room_ns;
+	double slo_quantile; /* 0: none */
+	uint64_t slo_ns;
+	uint64_t slo_waits, slo_late; /* of the probe */
 	bool json;
 	bool only_cpus; /* the policy stays */
 
@@ -125,6 +139,21 @@ struct upgrade {
 
 /* --- the command line -------------------------------------------------------------- */
 
+/* "p99.9=500us" */
+static void set_slo(struct upgrade *u, const char *text)
+{
+	char *end = NULL;
+
+	u->slo_quantile = *text == 'p' ? strtod(text + 1, &end) / 100 : 0;
+	if (!end || end == text + 1 || *end != '=' || !(u->slo_quantile > 0) ||
+	    !(u->slo_quantile < 1) || parse_duration(end + 1, &u->slo_ns) || !u->slo_ns ||
+	    u->slo_ns > PROBE_NS_MAX)
+		usage_error(&u->verb,
+			    "--slo wants a percentile and a duration, such as p99=1ms, not "
+			    "'%s'",
+			    text);
+}
+
 static error_t parse_common(int key, char *arg, struct upgrade *u)
 {
 	switch (key) {
@@ -140,6 +169,9 @@ static error_t parse_common(int key, char *arg, struct upgrade *u)
 				&u->verb,
 				"--within wants a duration up to a minute, such as 5s, not '%s'",
 				arg);
+		return 0;
+	case KEY_SLO:
+		set_slo(u, arg);
 		return 0;
 	case KEY_CPUS:
 		if (u->config)
@@ -391,12 +423,48 @@ static void go_back(struct upgrade *u)
 	}
 }
 
-/* Do the new agents decide for as long as was asked? */
-static bool probe(struct upgrade *u)
+static void read_waits(const struct upgrade *u, uint64_t *ret_waits, uint64_t *ret_late)
+{
+	struct ghost_enclave_counts counts;
+
+	ghost_enclave_count(u->enclave, &counts);
+	*ret_waits = counts.nr[GHOST_NR_WAITS];
+	*ret_late = counts.nr[GHOST_NR_LATE];
+}
+
+/*
+ * Too many waits were too long, of those since @waits and @late. A few are no sample of a
+ * rare one: before the @end there must be so many that ten may be late.
+ */
+static bool breaks_slo(struct upgrade *u, uint64_t waits, uint64_t late, bool end)
+{
+	char limit[32];
+
+	if (!u->slo_quantile)
+		return false;
+	read_waits(u, &u->slo_waits, &u->slo_late);
+	u->slo_waits -= waits;
+	u->slo_late -= late;
+	if (!end && u->slo_waits * (1 - u->slo_quantile) < 10)
+		return false;
+	if (u->slo_late <= u->slo_waits * (1 - u->slo_quantile))
+		return false;
+	snprintf(u->why, sizeof(u->why),
+		 "%s broke --slo=p%g=%s: %llu of %llu waits for a decision were longer (%.2f %%)",
+		 u->run.policy->name, u->slo_quantile * 100,
+		 format_duration(u->slo_ns, limit, sizeof(limit)), (unsigned long long)u->slo_late,
+		 (unsigned long long)u->slo_waits, 100.0 * u->slo_late / u->slo_waits);
+	return true;
+}
+
+/* Do the new agents decide for as long as was asked, and well enough? */
+static bool probe_agents(struct upgrade *u)
 {
 	static const struct timespec nap = { .tv_nsec = PROBE_LOOK_MS * 1000 * 1000 };
-	uint64_t end = now_ms() + u->probe_ns / 1000000;
+	uint64_t end = now_ms() + u->probe_ns / 1000000, waits, late;
+	bool over;
 
+	read_waits(u, &waits, &late);
 	for (;;) {
 		if (waitpid(u->agent, NULL, WNOHANG) == u->agent) {
 			u->agent = 0;
@@ -409,10 +477,28 @@ static bool probe(struct upgrade *u)
 					 ghost_enclave_status(u->enclave)->lost_reason));
 			return false;
 		}
-		if (now_ms() >= end)
+		over = now_ms() >= end;
+		if (breaks_slo(u, waits, late, over))
+			return false;
+		if (over)
 			return true;
 		nanosleep(&nap, NULL);
 	}
+}
+
+static bool probe(struct upgrade *u)
+{
+	bool decides;
+	int err = u->slo_quantile ? ghost_enclave_slo(u->enclave, u->slo_ns) : 0;
+
+	if (err) {
+		snprintf(u->why, sizeof(u->why), "cannot count waits: %s", strerror(-err));
+		return false;
+	}
+	decides = probe_agents(u);
+	if (u->slo_quantile)
+		ghost_enclave_slo(u->enclave, 0);
+	return decides;
 }
 
 /* Has the new process said anything, or ended, before @ms have passed? */
@@ -472,17 +558,26 @@ static const char *cpus_now(const struct upgrade *u, char *buf, size_t size)
 	return buf;
 }
 
+static json_t *slo_json(const struct upgrade *u)
+{
+	if (!u->slo_quantile)
+		return json_null();
+	return json_pack("{s:f, s:I, s:I, s:I}", "percentile", u->slo_quantile * 100, "limit_ns",
+			 (json_int_t)u->slo_ns, "waits", (json_int_t)u->slo_waits, "late",
+			 (json_int_t)u->slo_late);
+}
+
 static int print_json(const struct upgrade *u, const struct result *r, bool decides)
 {
 	char cpus[256];
 
 	return json_print(json_pack(
-		"{s:i, s:s, s:s, s:b, s:o, s:s, s:i, s:I, s:I, s:I}", "enclave", (int)u->id, "from",
-		u->before.policy, "to", u->run.policy->name, "upgraded", decides, "why",
+		"{s:i, s:s, s:s, s:b, s:o, s:s, s:i, s:I, s:I, s:I, s:o}", "enclave", (int)u->id,
+		"from", u->before.policy, "to", u->run.policy->name, "upgraded", decides, "why",
 		decides ? json_null() : json_text(u->why), "cpus", cpus_now(u, cpus, sizeof(cpus)),
 		"threads", (int)r->counts.nr_tasks, "undecided_ns", (json_int_t)r->undecided_ns,
 		"blackout_ns", (json_int_t)r->unscheduled_ns, "control_ns",
-		(json_int_t)u->control_ms * 1000000));
+		(json_int_t)u->control_ms * 1000000, "slo", slo_json(u)));
 }
 
 static int tell(const struct upgrade *u, const struct result *r, bool decides)
@@ -504,6 +599,9 @@ static int tell(const struct upgrade *u, const struct result *r, bool decides)
 		       u->id, u->run.policy->name, u->before.policy,
 		       cpus_now(u, cpus, sizeof(cpus)), r->counts.nr_tasks, r->undecided_ns * 1e-6,
 		       r->unscheduled_ns * 1e-6, (unsigned long long)u->control_ms);
+	if (!u->json && u->slo_quantile)
+		printf("  waits that were too long        %8llu of %llu\n",
+		       (unsigned long long)u->slo_late, (unsigned long long)u->slo_waits);
 	return ret;
 }
 

@@ -21,6 +21,19 @@ static void cpu_count(__u32 enclave, __u32 cpu, __u32 counter)
 		page->nr[counter]++;
 }
 
+/* A thread has waited @ns for this commit, or waits still; somebody asks whether that is long. */
+PORT_COLD int cpu_waited(__u32 enclave, __u32 cpu, __u64 ns)
+{
+	const struct core_enclave *e = port_enclave(enclave);
+
+	if (!e)
+		return 0;
+	cpu_count(enclave, cpu, GHOST_NR_WAITS);
+	if (ns > e->slo_ns)
+		cpu_count(enclave, cpu, GHOST_NR_LATE);
+	return 0;
+}
+
 /* Idle bits: set by the CPU itself, taken by the one who kicks it. */
 static void cpu_idle_set(struct ghost_enclave_status *e, __u32 cpu)
 {

@@ -85,6 +85,9 @@ static void ctl_admin(struct ghost_ctl *ctl)
 	case GHOST_CTL_ENCLAVE_CPUS:
 		ctl->ret = enclave_set_cpus(ctl);
 		break;
+	case GHOST_CTL_ENCLAVE_SLO:
+		ctl->ret = enclave_slo(ctl->enclave, ctl->stall_ns);
+		break;
 	case GHOST_CTL_TASK_JOIN:
 		ctl->ret = ctl_task_join(ctl->enclave, ctl->tid);
 		break;

@@ -373,6 +373,7 @@ static int enclave_create(const struct ghost_ctl *ctl)
 	e->making = 0;
 	e->token = ctl->token;
 	e->max_tasks = ctl->capacity;
+	e->slo_ns = 0;
 	e->gen++;
 	for (i = 0; i < GHOST_CPU_WORDS; i++)
 		e->cpus[i] = 0;
@@ -486,6 +487,18 @@ static int enclave_set_cpus(const struct ghost_ctl *ctl)
 	if (!ret)
 		enclave_kick(id, 0);
 	return ret;
+}
+
+/* The limit last: who sees it sees since when. */
+static int enclave_slo(__u32 id, __u64 ns)
+{
+	struct core_enclave *e = port_enclave(id);
+
+	if (!e || !id || e->state == GHOST_ENCLAVE_FREE)
+		return -E_NOENT;
+	e->slo_from_ns = port_now_ns();
+	port_store_release64(&e->slo_ns, ns);
+	return 0;
 }
 
 static int enclave_destroy(__u32 id)
@@ -632,6 +645,9 @@ static void heartbeat_slot(const struct core_slots *s, __u32 slot, __u64 now)
 		return;
 	e = port_enclave(t->enclave);
 	waited = heartbeat_waits(s, t, now);
+	/* Who is never chosen counts once in each look. */
+	if (e && e->slo_ns && waited > e->slo_ns && t->since_ns >= e->slo_from_ns)
+		cpu_waited(t->enclave, port_this_cpu(), waited);
 	if (e && e->stall_ns && waited > e->stall_ns)
 		enclave_lose(t->enclave, GHOST_LOST_STALL, t->tid, waited);
 }

@@ -157,7 +157,9 @@ struct core_enclave {
 	__u64 token;   /* what requests of agents must know */
 	__u32 gen;     /* advances when an enclave with this id is made */
 	__u32 max_tasks;
-	__u64 pad[6];
+	__u64 slo_ns;	   /* longer than this no thread should wait for a commit; 0: nobody asks */
+	__u64 slo_from_ns; /* who was ready before does not count */
+	__u64 pad[4];
 	__u64 cpus[GHOST_CPU_WORDS];
 	__u64 asked[GHOST_CPU_WORDS]; /* that it is to have, while they change */
 };

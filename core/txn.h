@@ -219,6 +219,8 @@ static __u32 txn_move(__u32 enclave, __u32 cpu, const struct ghost_txn *txn,
 	}
 	port_cmpxchg(&t->state, CORE_TASK_CLAIMED + cpu, CORE_TASK_LATCHED);
 	cpu_advance(cpu);
+	if (e->slo_ns && since >= e->slo_from_ns)
+		cpu_waited(enclave, cpu, txn->commit_ns - since);
 	if (kind == TXN_REMOTE) {
 		/* No message, no new number: who committed it knows. Unless it runs by now. */
 		port_cmpxchg64(&st->word,

@@ -200,6 +200,17 @@ int ghost_enclave_set_cpus(struct ghost_enclave *e, const struct ghost_cpuset *c
 	return admin(e->backend, &ctl);
 }
 
+int ghost_enclave_slo(struct ghost_enclave *e, uint64_t limit_ns)
+{
+	struct ghost_ctl ctl = {
+		.op = GHOST_CTL_ENCLAVE_SLO,
+		.enclave = e->id,
+		.stall_ns = limit_ns,
+	};
+
+	return admin(e->backend, &ctl);
+}
+
 int ghost_enclave_delegate(struct ghost_enclave *e, uint32_t uid, uint32_t gid)
 {
 	if (uid == ~0u && gid == ~0u)
@@ -411,10 +422,9 @@ const char *ghost_txn_state_name(uint32_t state)
 const char *ghost_counter_name(uint32_t counter)
 {
 	static const char *const names[GHOST_NR_COUNTERS] = {
-		[GHOST_NR_TASKS] = "tasks",
-		[GHOST_NR_FALLBACKS] = "fallbacks",
-		[GHOST_NR_KICKS] = "kicks",
-		[GHOST_NR_PICKS] = "picks",
+		[GHOST_NR_TASKS] = "tasks", [GHOST_NR_FALLBACKS] = "fallbacks",
+		[GHOST_NR_KICKS] = "kicks", [GHOST_NR_PICKS] = "picks",
+		[GHOST_NR_WAITS] = "waits", [GHOST_NR_LATE] = "late",
 	};
 
 	return NAME_OF(names, counter);

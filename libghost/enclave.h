@@ -79,6 +79,19 @@ int ghost_enclave_cpus(const struct ghost_enclave *e, struct ghost_cpuset *ret);
 int ghost_enclave_set_cpus(struct ghost_enclave *e, const struct ghost_cpuset *cpus);
 
 /**
+ * ghost_enclave_slo() - from now on count how long ready threads wait for a decision
+ * @limit_ns: which wait is late; 0: count no more
+ *
+ * In ghost_enclave_counts.nr[]: GHOST_NR_WAITS, waits of threads that became ready since
+ * (woken, pushed aside, or at the end of a slice) and have ended by a commit;
+ * GHOST_NR_LATE, those that took longer than @limit_ns, and, once every 50 ms or so, threads
+ * that still wait after it. They go on from where they were. So 99 % of waits are within
+ * the limit when late is at most a hundredth of waits. -ENOENT: the enclave is gone;
+ * -EPERM: not root.
+ */
+int ghost_enclave_slo(struct ghost_enclave *e, uint64_t limit_ns);
+
+/**
  * ghost_enclave_delegate() - from now on a user may be its agents
  * @uid, @gid: who, and the members of which group; ~0 for none
  *

@@ -22,7 +22,7 @@ static uint32_t id_of(struct world *w)
 static void case_requests_that_nobody_knows_are_refused(struct world *w)
 {
 	check_is(w, ctl_admin(w, 0, id_of(w)), -EINVAL);
-	check_is(w, ctl_admin(w, 8, id_of(w)), -EINVAL);
+	check_is(w, ctl_admin(w, 10, id_of(w)), -EINVAL);
 	check_is(w, ctl_admin(w, ~0u, id_of(w)), -EINVAL);
 	check_is(w, ctl_agent(w, 0, id_of(w), CPU_A), -EINVAL);
 	check_is(w, ctl_agent(w, 30, id_of(w), CPU_A), -EINVAL);
@@ -251,6 +251,63 @@ static void case_who_was_to_join_an_enclave_does_not_join_the_next_with_its_id(s
 	/* Asked of this one, it joins. */
 	check_is(w, ghost_enclave_join(w->e, p->tid), 0);
 	check_is(w, ghost_enclave_status(w->e)->nr_tasks, 1);
+}
+
+/* A sleeper wakes up, waits for at least @ms, is committed, and sleeps again. */
+static void wait_for_commit(struct world *w, struct puppet *p, uint32_t ms)
+{
+	order(w, p, PUPPET_SPIN);
+	until(w, flags_of(w, p) & GHOST_STATUS_RUNNABLE);
+	pass(w, ms);
+	drain(w);
+	put_on(w, CPU_A, p, GHOST_SLICE_INF);
+	see_on(w, p, CPU_A);
+	order(w, p, PUPPET_BLOCK);
+	until(w, w->ops->asleep(w, p));
+	commit_end(w, CPU_A);
+	drain(w);
+}
+
+static uint64_t counted(struct world *w, uint32_t counter)
+{
+	struct ghost_enclave_counts counts;
+
+	check_is(w, ghost_enclave_count(w->e, &counts), 0);
+	return counts.nr[counter];
+}
+
+static void case_waits_are_counted_while_somebody_asks(struct world *w)
+{
+	uint64_t late, waits;
+	struct puppet *p;
+
+	agents_up(w);
+	p = member_asleep(w);
+	wait_for_commit(w, p, 5);
+	check_is(w, counted(w, GHOST_NR_WAITS), 0);
+	check_is(w, ghost_enclave_slo(w->e, 4000 * MS), 0);
+	wait_for_commit(w, p, 5);
+	/* More if a normal thread has pushed it aside meanwhile. */
+	waits = counted(w, GHOST_NR_WAITS);
+	check(w, waits >= 1);
+	check_is(w, counted(w, GHOST_NR_LATE), 0);
+	check_is(w, ghost_enclave_slo(w->e, 2 * MS), 0);
+	wait_for_commit(w, p, 5);
+	check(w, counted(w, GHOST_NR_WAITS) > waits);
+	late = counted(w, GHOST_NR_LATE);
+	check(w, late >= 1);
+	/* One that is not chosen at all counts, too. */
+	order(w, p, PUPPET_SPIN);
+	until(w, counted(w, GHOST_NR_LATE) >= late + 2);
+	late = counted(w, GHOST_NR_LATE);
+	check(w, counted(w, GHOST_NR_WAITS) > late);
+	/* And nobody when nobody asks. */
+	check_is(w, ghost_enclave_slo(w->e, 0), 0);
+	waits = counted(w, GHOST_NR_WAITS);
+	pass(w, 200);
+	check_is(w, counted(w, GHOST_NR_WAITS), waits);
+	check_is(w, ctl_admin(w, GHOST_CTL_ENCLAVE_SLO, GHOST_ENCLAVES_MAX - 1), -ENOENT);
+	check_is(w, ctl_admin(w, GHOST_CTL_ENCLAVE_SLO, 0), -ENOENT);
 }
 
 static void case_an_enclave_may_have_a_limit_of_members(struct world *w)
@@ -2339,6 +2396,7 @@ const struct contract_case contract_cases[] = {
 	CASE(case_who_does_not_know_its_token_can_ask_nothing_of_an_enclave),
 	CASE(case_who_was_to_join_an_enclave_does_not_join_the_next_with_its_id),
 	CASE(case_an_enclave_may_have_a_limit_of_members),
+	CASE(case_waits_are_counted_while_somebody_asks),
 	CASE(case_an_enclave_is_found_by_its_id),
 	CASE(case_an_agent_needs_an_enclave_with_that_cpu),
 	CASE(case_a_cpu_has_one_agent),

@@ -248,7 +248,7 @@ static void test_ctl_init_works_once(void **state)
 
 static void test_ctl_unknown_requests_are_refused(void **state)
 {
-	static const __u32 ops[] = { 0, 9, 15, 30, 99, ~0u };
+	static const __u32 ops[] = { 0, 10, 15, 30, 99, ~0u };
 
 	enclaves(GHOST_ENCLAVE_ONLINE);
 	for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
@@ -261,7 +261,7 @@ static void test_ctl_unknown_requests_are_refused(void **state)
 static void test_ctl_each_program_answers_only_its_own_requests(void **state)
 {
 	enclaves(GHOST_ENCLAVE_ONLINE);
-	for (__u32 op = GHOST_CTL_INFO; op <= GHOST_CTL_ENCLAVE_CPUS; op++)
+	for (__u32 op = GHOST_CTL_INFO; op <= GHOST_CTL_ENCLAVE_SLO; op++)
 		if (op != GHOST_CTL_INFO && op != GHOST_CTL_TASK_JOIN &&
 		    op != GHOST_CTL_TASK_UNJOIN)
 			agent_refuses(-E_INVAL, .op = op, .enclave = 1, .tid = TID, .capacity = 8,

@@ -217,6 +217,28 @@ static void test_enclave_new_one_gets_the_smallest_free_id(void **state)
 }
 
 /* Each CPU's own queue, and what was asked for those that are made. */
+static void test_enclave_is_not_made_without_a_token(void **state)
+{
+	struct ghost_cpuset cpus = cpu0();
+	struct ghost_enclave_opts opts = { .size = sizeof(opts), .cpus = &cpus };
+	struct ghost_enclave *e = NULL;
+
+	loop.token = 0; /* there are no random numbers */
+	assert_int_equal(ghost_enclave_create(&e, &loop.backend, &opts), -EIO);
+	assert_null(e);
+	assert_heard("");
+}
+
+static void test_enclave_nobody_is_given_what_cannot_be_given(void **state)
+{
+	struct ghost_enclave *e;
+
+	assert_int_equal(ghost_enclave_open(&e, &loop.backend, 1), 0);
+	assert_int_equal(ghost_enclave_delegate(e, ~0u, ~0u), -EINVAL);
+	assert_int_equal(ghost_enclave_delegate(e, 1000, ~0u), -EOPNOTSUPP);
+	ghost_enclave_close(e);
+}
+
 static void test_enclave_memory_is_as_large_as_it_tells_the_kernel_side(void **state)
 {
 	struct ghost_cpuset cpus = cpu0();
@@ -386,7 +408,7 @@ static void test_enclave_every_state_reason_and_counter_has_a_name(void **state)
 	check_names(ghost_enclave_state_name, GHOST_ENCLAVE_DYING + 1);
 	check_names(ghost_lost_reason_name, GHOST_LOST_CPU + 1);
 	check_names(ghost_txn_state_name, GHOST_TXN_NR_STATES);
-	check_names(ghost_counter_name, GHOST_NR_PICKS + 1);
+	check_names(ghost_counter_name, GHOST_NR_LATE + 1);
 	assert_string_equal(ghost_enclave_state_name(GHOST_ENCLAVE_ONLINE), "online");
 	assert_string_equal(ghost_txn_state_name(GHOST_TXN_TASK_STALE), "task_stale");
 	assert_string_equal(ghost_counter_name(GHOST_NR_TASKS), "tasks");
@@ -401,6 +423,8 @@ int main(void)
 		T(test_enclave_knows_its_cpus_and_its_id),
 		T(test_enclave_wrong_options_are_refused),
 		T(test_enclave_new_one_gets_the_smallest_free_id),
+		T(test_enclave_is_not_made_without_a_token),
+		T(test_enclave_nobody_is_given_what_cannot_be_given),
 		T(test_enclave_memory_is_as_large_as_it_tells_the_kernel_side),
 		T(test_enclave_refused_one_leaves_nothing_behind),
 		T(test_enclave_join_asks_then_changes_the_class),

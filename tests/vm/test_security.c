@@ -434,14 +434,13 @@ static void test_a_user_can_ask_nothing_of_another_enclave(void **state)
 static int manage(void)
 {
 	static const uint32_t ops[] = {
-		GHOST_CTL_ENCLAVE_CREATE, GHOST_CTL_ENCLAVE_DESTROY,
-		GHOST_CTL_ENCLAVE_FREE,	  GHOST_CTL_ENCLAVE_CPUS,
-		GHOST_CTL_INIT,
+		GHOST_CTL_ENCLAVE_CREATE, GHOST_CTL_ENCLAVE_DESTROY, GHOST_CTL_ENCLAVE_FREE,
+		GHOST_CTL_ENCLAVE_CPUS,	  GHOST_CTL_ENCLAVE_SLO,     GHOST_CTL_INIT,
 	};
 	struct ghost_cpuset cpus = { 0 };
 
 	NEED(!open_mine(own_id));
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 6; i++) {
 		NEED(ask(ops[i], own_id, 0, 0, CPU_US) == -EINVAL);
 		NEED(ask(ops[i], other_id, 0, 0, CPU_US) == -EPERM);
 	}

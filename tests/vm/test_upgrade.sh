@@ -50,6 +50,27 @@ for field in '"enclave": 1' '"from": "shinjuku"' '"to": "shinjuku"' '"upgraded":
 done
 contains '"params": "\[3000000,' 'the record has the parameters' "$(cat /run/ghost/enclave_1)"
 
+# ---- a service level ----
+
+succeeds 'agents that keep the service level stay' -- "$ghost" upgrade 1 fifo_percpu --probe 1s --slo p50=10s --json
+for field in '"percentile": 50' '"limit_ns": 10000000000' '"waits": [1-9]' '"late": 0'; do
+	contains "$field" "its result has $field" "$(cat "$work/out")"
+done
+refuses 1 'fifo_central broke --slo=p99.9=1ns: [0-9]+ of [0-9]+ waits .* longer \(100.00 %\); the old policy decides again' \
+	'agents that break it give way' -- "$ghost" upgrade 1 fifo_central --probe 2s --slo p99.9=1ns
+is 'to those before' "$(status_of policy).$(status_of state)" fifo_percpu.online
+goes_on 'while threads run on'
+await 10 one_process
+contains '"waits": [1-9]' 'the counters are there for all' "$("$ghost" status --json)"
+counted=$("$ghost" status --json | grep '"waits"')
+sleep 1
+is 'and stand still when nobody asks' "$("$ghost" status --json | grep '"waits"')" "$counted"
+for slo in p99 99=1ms p0=1ms p100=1ms p99=0 p99=x p=1ms p99=1ms5 ''; do
+	refuses 2 '--slo wants a percentile and a duration' "'$slo' is no service level" -- \
+		"$ghost" upgrade 1 shinjuku --slo "$slo"
+done
+succeeds 'all is as before' -- "$ghost" upgrade 1 shinjuku --slice 3ms --probe 0
+
 # ---- refused: nothing changes ----
 
 before=$(status_of agent_pid)
