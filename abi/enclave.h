@@ -27,6 +27,16 @@ enum ghost_lost_reason {
 	GHOST_LOST_CPU = 3,   /* one of its CPUs went offline, and with it an agent's place */
 };
 
+/*
+ * By what the kernel side runs threads while no agents decide; ghost_ctl.flags of
+ * GHOST_CTL_ENCLAVE_CREATE. Both are first come, first served.
+ */
+enum ghost_fallback {
+	GHOST_FALLBACK_FIFO = 0,     /* slices of 5 ms */
+	GHOST_FALLBACK_WEIGHTED = 1, /* of 10 ms at nice 0, else by weight; 1 to 100 ms */
+	GHOST_FALLBACK_MAX = 1,
+};
+
 /* Which messages about CPUs are sent; ghost_ctl.flags of GHOST_CTL_DELIVER. */
 #define GHOST_DELIVER_TICKS 0x1	       /* CPU_TICK */
 #define GHOST_DELIVER_AVAILABILITY 0x2 /* CPU_AVAILABLE, CPU_BUSY */
@@ -54,7 +64,7 @@ struct ghost_enclave_status {
 	__u64 unscheduled_ns; /* longest wait of a runnable thread between the one and the other */
 	__u64 token;	      /* who can read it may make requests of agents; never 0 */
 	__u32 max_tasks;      /* no more members than this; 0: as many as there is room for */
-	__u32 pad0;
+	__u32 fallback;	      /* enum ghost_fallback */
 	__u64 pad1[2];
 	__u64 idle[GHOST_CPU_WORDS]; /* CPUs with nothing to run */
 };

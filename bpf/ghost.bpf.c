@@ -19,8 +19,6 @@ char LICENSE[] SEC("license") = "GPL";
 #define TASK_DEAD 0x80
 #define TASK_NEW 0x800
 
-#define FALLBACK_SLICE_NS (5 * 1000 * 1000ull)
-
 /* Why sched_ext gave us up, and how many threads of our class are nobody's; libghost/backend_bpf.c. */
 struct {
 	s64 kind;
@@ -254,7 +252,8 @@ void BPF_PROG(ghost_enqueue, struct task_struct *p, u64 enq_flags)
 		scx_bpf_dsq_insert(p, DSQ_CUSTODY(enclave), FALLBACK_SLICE_NS, 0);
 		return;
 	case EVENT_FALLBACK:
-		scx_bpf_dsq_insert(p, DSQ_FALLBACK(enclave), FALLBACK_SLICE_NS, 0);
+		scx_bpf_dsq_insert(p, DSQ_FALLBACK(enclave), event_fallback_slice(who_index(who)),
+				   0);
 		event_fallback_wake(who_index(who), here);
 		return;
 	default:

@@ -214,6 +214,7 @@ static int create(struct keeper *k)
 		.cpus = &k->run->cpus,
 		.stall_ns = k->run->stall_ns,
 		.max_tasks = k->run->max_threads,
+		.fallback = k->run->fallback,
 	};
 	int ret = ghost_enclave_create(&k->enclave, k->backend, &opts);
 

@@ -46,6 +46,7 @@ enum {
 	KEY_STALL,
 	KEY_ON_LOSS,
 	KEY_RESTART,
+	KEY_FALLBACK,
 	KEY_CGROUP,
 	KEY_USER,
 	KEY_GROUP,
@@ -67,6 +68,10 @@ static const struct argp_option run_options[] = {
 	  "the fair class",
 	  0 },
 	{ "restart", KEY_RESTART, NULL, 0, "the same as --on-loss=restart", 0 },
+	{ "fallback", KEY_FALLBACK, "NAME", 0,
+	  "what the kernel runs threads by while no agents decide: 'fifo', slices of 5ms "
+	  "(default), or 'weighted', slices by nice value, 10ms at 0",
+	  0 },
 	{ "cgroup", KEY_CGROUP, "DIR", 0,
 	  "(serve) the threads of this cgroup and those below it, also later ones: a folder "
 	  "below " CGROUP_ROOT ", such as system.slice/nginx.service",
@@ -131,6 +136,16 @@ static void set_on_loss(struct arguments *a, const char *text)
 			return;
 		}
 	usage_error(&a->verb, "--on-loss wants fallback, restart or destroy, not '%s'", text);
+}
+
+static void set_fallback(struct arguments *a, const char *text)
+{
+	for (uint32_t i = 0; i <= GHOST_FALLBACK_MAX; i++)
+		if (!strcmp(text, ghost_fallback_name(i))) {
+			a->run.fallback = i;
+			return;
+		}
+	usage_error(&a->verb, "--fallback wants fifo or weighted, not '%s'", text);
 }
 
 static void set_cgroup(struct arguments *a, const char *text)
@@ -224,6 +239,9 @@ static error_t parse_common(int key, char *arg, struct arguments *a)
 		return 0;
 	case KEY_RESTART:
 		a->run.on_loss = LOSS_RESTART;
+		return 0;
+	case KEY_FALLBACK:
+		set_fallback(a, arg);
 		return 0;
 	case KEY_CGROUP:
 		set_cgroup(a, arg);

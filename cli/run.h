@@ -31,6 +31,7 @@ struct run {
 	bool delegated;	    /* to @uid and @gid, ~0: none; the agents are theirs */
 	uint32_t uid, gid;
 	uint32_t max_threads; /* 0: no limit */
+	uint32_t fallback;    /* enum ghost_fallback */
 	const char *config;   /* the file that it stands in, in full; or NULL */
 	const char *stats_json;
 	bool stats;

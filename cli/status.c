@@ -173,11 +173,12 @@ static json_t *threads_json(const struct view *v)
 
 static json_t *enclave_json(const struct view *v, bool threads)
 {
-	json_t *o = json_pack("{s:i, s:s, s:s, s:i, s:i, s:I, s:I}", "id", (int)v->id, "state",
+	json_t *o = json_pack("{s:i, s:s, s:s, s:i, s:i, s:I, s:I, s:s}", "id", (int)v->id, "state",
 			      ghost_enclave_state_name(v->status.state), "cpus", v->cpus, "agents",
 			      (int)v->counts.nr_agents, "threads", (int)v->counts.nr_tasks,
 			      "no_slot", (json_int_t)v->status.nr_no_slot, "max_threads",
-			      (json_int_t)v->status.max_tasks);
+			      (json_int_t)v->status.max_tasks, "fallback",
+			      ghost_fallback_name(v->status.fallback));
 
 	if (v->status.state == GHOST_ENCLAVE_LOST) {
 		json_object_set_new(o, "lost_reason",

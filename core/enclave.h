@@ -362,7 +362,7 @@ static int enclave_create(const struct ghost_ctl *ctl)
 		return -E_INVAL;
 	if (e->state != GHOST_ENCLAVE_FREE)
 		return -E_EXIST;
-	if (!enclave_asked(e, ctl))
+	if (ctl->flags > GHOST_FALLBACK_MAX || !enclave_asked(e, ctl))
 		return -E_INVAL;
 	e->nr_agents = 0;
 	e->next_cpu = 0;
@@ -374,6 +374,7 @@ static int enclave_create(const struct ghost_ctl *ctl)
 	e->token = ctl->token;
 	e->max_tasks = ctl->capacity;
 	e->slo_ns = 0;
+	e->fallback = ctl->flags;
 	e->gen++;
 	for (i = 0; i < GHOST_CPU_WORDS; i++)
 		e->cpus[i] = 0;
@@ -397,6 +398,7 @@ static int enclave_create(const struct ghost_ctl *ctl)
 	es->deliver = 0;
 	es->token = e->token;
 	es->max_tasks = e->max_tasks;
+	es->fallback = e->fallback;
 	es->lost_ns = es->fell_ns = es->online_ns = es->unscheduled_ns = 0;
 	es->state = GHOST_ENCLAVE_IDLE;
 	port_store_release(&e->state, GHOST_ENCLAVE_IDLE);

@@ -139,6 +139,31 @@ static __u32 event_task_take(__u32 enclave, __u32 tid)
 	return 0;
 }
 
+#define FALLBACK_SLICE_NS (5 * 1000 * 1000ull)
+#define FALLBACK_WEIGHTED_NS (10 * 1000 * 1000ull) /* at weight 100 */
+#define FALLBACK_WEIGHTED_MIN_NS (1000 * 1000ull)
+#define FALLBACK_WEIGHTED_MAX_NS (100 * 1000 * 1000ull)
+
+/*
+ * The slice of the member in @slot, which goes to the fallback. All wait in one FIFO, so its
+ * length is what each gets of the CPUs; the kernel ends slices at its ticks.
+ */
+static __u64 event_fallback_slice(__u32 slot)
+{
+	const struct core_task *t = port_task(slot);
+	const struct core_enclave *e = t ? port_enclave(t->enclave) : 0;
+	const struct ghost_status *st;
+	__u64 ns;
+
+	if (!e || e->fallback != GHOST_FALLBACK_WEIGHTED)
+		return FALLBACK_SLICE_NS;
+	st = port_status(t->enclave, slot);
+	ns = st ? FALLBACK_WEIGHTED_NS / 100 * st->weight : 0;
+	if (ns < FALLBACK_WEIGHTED_MIN_NS)
+		return FALLBACK_WEIGHTED_MIN_NS;
+	return ns > FALLBACK_WEIGHTED_MAX_NS ? FALLBACK_WEIGHTED_MAX_NS : ns;
+}
+
 /* How much choice does its affinity leave the agents? */
 static void event_choice(struct core_task *t, const struct ghost_status *st,
 			 const struct core_enclave *e)

@@ -104,6 +104,7 @@ static int create_with_id(struct ghost_backend *b, uint32_t id,
 
 	ctl.len = opts->ring_len ?: GHOST_RING_DEFAULT;
 	ctl.capacity = opts->max_tasks;
+	ctl.flags = opts->fallback;
 	ctl.token = b->token(b);
 	if (!ctl.token)
 		return -EIO;
@@ -139,7 +140,7 @@ int ghost_enclave_create(struct ghost_enclave **ret, struct ghost_backend *backe
 	int err;
 
 	if (opts->size < sizeof(*opts) || opts->stall_ns > STALL_NS_MAX ||
-	    opts->ring_len > RING_LEN_MAX)
+	    opts->ring_len > RING_LEN_MAX || opts->fallback > GHOST_FALLBACK_MAX)
 		return -EINVAL;
 	err = check_cpus(backend, opts->cpus);
 	if (err)
@@ -428,4 +429,14 @@ const char *ghost_counter_name(uint32_t counter)
 	};
 
 	return NAME_OF(names, counter);
+}
+
+const char *ghost_fallback_name(uint32_t fallback)
+{
+	static const char *const names[] = {
+		[GHOST_FALLBACK_FIFO] = "fifo",
+		[GHOST_FALLBACK_WEIGHTED] = "weighted",
+	};
+
+	return NAME_OF(names, fallback);
 }

@@ -37,6 +37,8 @@ struct ghost_enclave_opts {
 	 * come at the same instant.
 	 */
 	uint32_t max_tasks;
+	/* By what threads are run while no agents decide: enum ghost_fallback. */
+	uint32_t fallback;
 };
 
 /**
@@ -174,5 +176,6 @@ const char *ghost_enclave_state_name(uint32_t state);
 const char *ghost_lost_reason_name(uint32_t reason);
 const char *ghost_txn_state_name(uint32_t state);
 const char *ghost_counter_name(uint32_t counter);
+const char *ghost_fallback_name(uint32_t fallback);
 
 #endif

@@ -341,7 +341,7 @@ void kernel_arrive(struct machine *m, struct thread *t)
 		place(t, PLACE_CUSTODY, &m->enclave[enclave].custody, false);
 		break;
 	case PLACE_FALLBACK:
-		t->slice_ns = SIM_FALLBACK_SLICE_NS;
+		t->slice_ns = event_fallback_slice(slot_of(t));
 		place(t, PLACE_FALLBACK, &m->enclave[enclave].fallback, false);
 		event_fallback_wake(slot_of(t), t->cpu);
 		break;

@@ -2353,6 +2353,57 @@ static void case_without_agents_members_go_on_when_a_higher_class_is_done(struct
 	within(w, 1000, runs(w, p));
 }
 
+/* How much has the one at nice -10 run, in hundredths of the other, of two on one CPU? */
+static uint64_t advantage(struct world *w, uint32_t fallback)
+{
+	struct ghost_cpuset cpus = cpus_of(CPU_OTHER, -1);
+	struct ghost_enclave_opts opts = {
+		.size = sizeof(opts),
+		.cpus = &cpus,
+		.fallback = fallback,
+	};
+	struct puppet *p[2];
+	uint64_t had[2];
+
+	check_is(w, ghost_enclave_create(&w->other, w->backend, &opts), 0);
+	check_is(w, ghost_enclave_status(w->other)->fallback, fallback);
+	for (int i = 0; i < 2; i++) {
+		p[i] = puppet_new(w);
+		renice(w, p[i], i ? 10 : -10);
+		join(w, w->other, p[i]);
+		move(w, p[i], cpus);
+		order(w, p[i], PUPPET_SPIN);
+	}
+	until(w, runs(w, p[0]));
+	until(w, runs(w, p[1]));
+	for (int i = 0; i < 2; i++)
+		had[i] = w->ops->runtime_ns(w, p[i]);
+	pass(w, 2000);
+	for (int i = 0; i < 2; i++)
+		had[i] = w->ops->runtime_ns(w, p[i]) - had[i];
+	return had[0] * 100 / (had[1] + 1);
+}
+
+static void case_the_fallback_gives_each_the_same(struct world *w)
+{
+	uint64_t hundredths = advantage(w, GHOST_FALLBACK_FIFO);
+
+	check(w, hundredths > 60 && hundredths < 170);
+}
+
+static void case_or_it_gives_by_weight(struct world *w)
+{
+	struct ghost_cpuset cpus = cpus_of(CPU_OTHER, -1);
+	struct ghost_enclave_opts opts = {
+		.size = sizeof(opts),
+		.cpus = &cpus,
+		.fallback = GHOST_FALLBACK_MAX + 1,
+	};
+
+	check_is(w, ghost_enclave_create(&w->other, w->backend, &opts), -EINVAL);
+	check(w, advantage(w, GHOST_FALLBACK_WEIGHTED) > 500);
+}
+
 static void case_agents_that_come_online_get_what_the_fallback_had(struct world *w)
 {
 	struct puppet *running, *second, *asleep;
@@ -2488,6 +2539,8 @@ const struct contract_case contract_cases[] = {
 	CASE(case_without_agents_members_run_and_nobody_is_told),
 	CASE(case_without_agents_members_take_turns),
 	CASE(case_without_agents_members_go_on_when_a_higher_class_is_done),
+	CASE(case_the_fallback_gives_each_the_same),
+	CASE(case_or_it_gives_by_weight),
 	CASE(case_agents_that_come_online_get_what_the_fallback_had),
 	{ 0 },
 };

@@ -409,6 +409,7 @@ static void test_enclave_every_state_reason_and_counter_has_a_name(void **state)
 	check_names(ghost_lost_reason_name, GHOST_LOST_CPU + 1);
 	check_names(ghost_txn_state_name, GHOST_TXN_NR_STATES);
 	check_names(ghost_counter_name, GHOST_NR_LATE + 1);
+	check_names(ghost_fallback_name, GHOST_FALLBACK_MAX + 1);
 	assert_string_equal(ghost_enclave_state_name(GHOST_ENCLAVE_ONLINE), "online");
 	assert_string_equal(ghost_txn_state_name(GHOST_TXN_TASK_STALE), "task_stale");
 	assert_string_equal(ghost_counter_name(GHOST_NR_TASKS), "tasks");

@@ -138,6 +138,9 @@ static const struct field fields[] = {
 	N(GHOST_LOST_AGENT_EXIT),
 	N(GHOST_LOST_STALL),
 	N(GHOST_LOST_CPU),
+	N(GHOST_FALLBACK_FIFO),
+	N(GHOST_FALLBACK_WEIGHTED),
+	N(GHOST_FALLBACK_MAX),
 	N(GHOST_DELIVER_TICKS),
 	N(GHOST_DELIVER_AVAILABILITY),
 	N(GHOST_DELIVER_RUNNABILITY),
@@ -163,7 +166,7 @@ static const struct field fields[] = {
 	F(struct ghost_enclave_status, unscheduled_ns),
 	F(struct ghost_enclave_status, token),
 	F(struct ghost_enclave_status, max_tasks),
-	F(struct ghost_enclave_status, pad0),
+	F(struct ghost_enclave_status, fallback),
 	F(struct ghost_enclave_status, pad1),
 	F(struct ghost_enclave_status, idle),
 

@@ -47,11 +47,16 @@ refuses 2 "no agents of 'none' to start again" 'nor can it be started again' -- 
 refuses 2 'wants a number from 1 to' 'a limit is a number' -- "$ghost" serve none --max-threads 0
 refuses 2 "goes with 'ghost serve'" 'and no matter of a run' -- "$ghost" run fifo_percpu --max-threads 3 -- true
 
-succeeds 'an enclave is given to a user' -- "$ghost" enclave create none --cpus 1-2 --user 1000 --stall 1s
+refuses 2 "wants fifo or weighted, not 'x'" 'a fallback has a name' -- "$ghost" serve none --fallback x
+
+succeeds 'an enclave is given to a user' -- "$ghost" enclave create none --cpus 1-2 --user 1000 --stall 1s \
+	--fallback weighted
 contains '^enclave 1: .*fallback runs threads on CPUs 1-2 until .ghost agents 1 POLICY' 'and says what comes next' \
 	"$(cat "$work/out")"
 is 'it has no agents' "$(status_of policy).$(status_of state).$(status_of agents)" none.idle.0
 is 'and room for some threads' "$("$ghost" status --json | sed -nE 's/^ *"max_threads": ([0-9]+).*/\1/p')" 4096
+
+contains '"fallback": "weighted"' 'and the fallback that was asked for' "$("$ghost" status --json)"
 
 # ---- the user ----
 

@@ -144,6 +144,17 @@ refuses 2 'say what to do' 'and none' -- "$ghost" enclave
 refuses 2 '--interval wants' 'and an interval of none' -- "$ghost" enclave watch --interval 0s
 refuses 2 '--count wants' 'and a count of none' -- "$ghost" enclave watch --count 0
 
+# ---- from one to another ----
+
+members_of() { awk -v tid="$2" '$1 == tid' "/sys/fs/bpf/ghost/enclave_$1/threads" | wc -l; }
+succeeds 'threads of one enclave are put into another' -- "$ghost" enclave add 2 --tree $top
+is 'and are members of that one' "$(members_of 2 $top)$(members_of 2 "$child")" 11
+is 'only' "$(members_of 1 $top)$(members_of 1 "$child")" 00
+goes_on 'and run there'
+succeeds 'and back' -- "$ghost" attach 1 $top "$child"
+is 'again' "$(members_of 1 $top)$(members_of 2 $top)" 10
+goes_on 'and run'
+
 # ---- destroyed ----
 
 succeeds 'an enclave is destroyed' -- "$ghost" enclave destroy 1
