@@ -35,8 +35,9 @@ struct faults {
 };
 
 static const char *const names[FAULT_NR] = {
-	"crash", "hang", "stop",  "slow",    "garbage", "repeat",  "full",    "fair", "affinity",
-	"nice",	 "kill", "class", "confine", "restart", "destroy", "offline", "ping", "flood",
+	"crash",   "hang",     "stop", "slow",	"garbage", "repeat",  "full",
+	"fair",	   "affinity", "nice", "kill",	"class",   "confine", "restart",
+	"destroy", "offline",  "ping", "flood", "cpus",
 };
 
 const char *fault_name(uint32_t kind)
@@ -202,6 +203,14 @@ static void destroy_main(struct process *p, void *arg)
 	ghost_enclave_close(e);
 }
 
+/* With other CPUs, or those that the enclave has. */
+static void restart(struct faults *f, const struct ghost_cpuset *cpus)
+{
+	if (sim_agents(f->s) && !process_ended(sim_agents(f->s)) && !process_dead(sim_agents(f->s)))
+		process_ask(sim_agents(f->s));
+	sim_agents_start(f->s, cpus);
+}
+
 static void fault_happens(struct faults *f, const struct fault *ft)
 {
 	struct machine *m = f->m;
@@ -274,10 +283,13 @@ static void fault_happens(struct faults *f, const struct fault *ft)
 		}
 		break;
 	case FAULT_RESTART:
-		if (sim_agents(f->s) && !process_ended(sim_agents(f->s)) &&
-		    !process_dead(sim_agents(f->s)))
-			process_ask(sim_agents(f->s));
-		sim_agents_start(f->s);
+		restart(f, NULL);
+		break;
+	case FAULT_CPUS:
+		any_cpus(f, &cpus);
+		for (int i = 0; i < GHOST_CPU_WORDS; i++)
+			cpus.word[i] &= m->online.word[i];
+		restart(f, &cpus);
 		break;
 	case FAULT_DESTROY:
 		if (!f->destroyer)
@@ -434,5 +446,5 @@ void faults_end(struct faults *f)
 		if (process_nr_agents(p))
 			process_kill(p);
 	if (!f->destroyer)
-		sim_agents_start(f->s);
+		sim_agents_start(f->s, NULL);
 }

@@ -32,6 +32,7 @@ enum fault_kind {
 	FAULT_OFFLINE, /* a CPU goes offline, back after @arg us */
 	FAULT_PING,    /* somebody pings an agent */
 	FAULT_FLOOD,   /* a thread's nice value changes 700 times: its queue runs full */
+	FAULT_CPUS,    /* new agents take over, with other CPUs */
 	FAULT_NR,
 };
 

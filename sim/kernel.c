@@ -61,7 +61,21 @@ struct told {
 	uint32_t overflow;
 	uint32_t agent_seq;
 	bool online;
+	bool elsewhere; /* its queue is gone: it gets that of the CPU where the event leaves it */
 };
+
+/* As it was: @page of the queue, @agent of the first that its messages wake. */
+static void tell_queue(struct machine *m, struct told *told, const struct ghost_cpu *page,
+		       const struct ghost_cpu *agent)
+{
+	uint32_t enclave = m->tasks[slot_of(told->t)].enclave;
+
+	told->page = port_cpu_page(enclave, told->queue);
+	told->head = page->queue.head;
+	told->overflow = page->queue.overflow;
+	told->agent = page->queue.nr_wake ? port_cpu_page(enclave, page->queue.wake[0]) : NULL;
+	told->agent_seq = told->agent ? agent->agent_seq : 0;
+}
 
 static struct told tell_begin(struct machine *m, struct thread *t)
 {
@@ -77,18 +91,17 @@ static struct told tell_begin(struct machine *m, struct thread *t)
 	    m->enclaves[ct->enclave].default_queue != GHOST_QUEUE_NONE &&
 	    !(ct->flags & CORE_TASK_ASSOCED))
 		told.queue = m->enclaves[ct->enclave].default_queue;
-	if (told.online && !queue_there(ct->enclave, told.queue))
-		told.queue = msg_default_queue(&m->enclaves[ct->enclave], ct->enclave,
-					       port_status(ct->enclave, slot_of(t))->cpu);
-	told.page = port_cpu_page(ct->enclave, told.queue);
-	if (told.page) {
-		told.head = told.page->queue.head;
-		told.overflow = told.page->queue.overflow;
-		told.agent = told.page->queue.nr_wake ?
-				     port_cpu_page(ct->enclave, told.page->queue.wake[0]) :
-				     NULL;
-		told.agent_seq = told.agent ? told.agent->agent_seq : 0;
+	if (told.online && !queue_there(ct->enclave, told.queue)) {
+		told.queue = m->enclaves[ct->enclave].default_queue;
+		told.elsewhere = told.queue == GHOST_QUEUE_NONE ||
+				 !queue_there(ct->enclave, told.queue);
 	}
+	for (uint32_t cpu = 0; told.elsewhere && cpu < m->nr_cpus; cpu++)
+		m->before[cpu] = *port_cpu_page(ct->enclave, cpu);
+	told.page = told.elsewhere ? NULL : port_cpu_page(ct->enclave, told.queue);
+	if (told.page)
+		tell_queue(m, &told, told.page,
+			   port_cpu_page(ct->enclave, told.page->queue.wake[0]));
 	m->in_event = true;
 	return told;
 }
@@ -97,9 +110,15 @@ static void tell_end(struct machine *m, struct told *told, uint32_t type, uint32
 		     bool waits)
 {
 	const struct core_task *ct = &m->tasks[slot_of(told->t)];
-	const struct ghost_queue *q = told->page ? &told->page->queue : NULL;
+	const struct ghost_queue *q;
 
 	m->in_event = false;
+	if (told->elsewhere && ct->queue < m->nr_cpus) {
+		told->queue = ct->queue;
+		tell_queue(m, told, &m->before[told->queue],
+			   &m->before[m->before[told->queue].queue.wake[0]]);
+	}
+	q = told->page ? &told->page->queue : NULL;
 	if (q && q->head != told->head) {
 		machine_charge(m, cost(m)->message_ns);
 		machine_trace(

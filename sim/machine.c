@@ -275,8 +275,9 @@ int machine_new(struct machine **ret, const struct machine_options *opt, const c
 	m->tasks = calloc(opt->capacity, sizeof(*m->tasks));
 	m->refs = calloc(opt->capacity, sizeof(struct thread *));
 	m->cpus = calloc(GHOST_CPUS_MAX, sizeof(*m->cpus));
+	m->before = calloc(m->nr_cpus, sizeof(*m->before));
 	m->enclaves = calloc(GHOST_ENCLAVES_MAX, sizeof(*m->enclaves));
-	if (!m->cpu || !m->tasks || !m->refs || !m->cpus || !m->enclaves) {
+	if (!m->cpu || !m->tasks || !m->refs || !m->cpus || !m->before || !m->enclaves) {
 		machine_free(m);
 		return -ENOMEM;
 	}
@@ -330,6 +331,7 @@ void machine_free(struct machine *m)
 	free(m->cpu);
 	free(m->threads);
 	free(m->joining);
+	free(m->before);
 	free(m->free_tids);
 	free(m->masks);
 	free(m->calls);

@@ -328,6 +328,7 @@ struct machine {
 	bool news;		    /* for agents that spin */
 	uint32_t nr_polls;	    /* threads that do, and found nothing */
 	bool in_event;		    /* an event is being told: nobody comes between */
+	struct ghost_cpu *before;   /* [GHOST_CPUS_MAX] of its enclave, if its queue is gone */
 	bool in_dispatch;	    /* a CPU is looking for work, and others may act meanwhile */
 	struct process *processes;  /* see backend.h */
 	bool stop;

@@ -60,14 +60,26 @@ struct process *sim_agents(struct sim *s)
 
 /* --- the agents' process -------------------------------------------------------------- */
 
+/* Agents that are about to begin. */
+struct start {
+	struct sim *sim;
+	struct ghost_cpuset cpus; /* that the enclave is to have then; empty: those that it has */
+};
+
 static void agents_main(struct process *p, void *arg)
 {
-	struct sim *s = arg;
-	struct ghost_agents_opts opts = { .size = sizeof(opts), .params = s->opt.params };
+	struct start start = *(struct start *)arg;
+	struct sim *s = start.sim;
+	struct ghost_agents_opts opts = {
+		.size = sizeof(opts),
+		.params = s->opt.params,
+		.cpus = ghost_cpuset_empty(&start.cpus) ? NULL : &start.cpus,
+	};
 	struct ghost_enclave *e = NULL;
 	struct ghost_agents *as = NULL;
 	int err, nr_tries = 0;
 
+	free(arg);
 	if (ghost_enclave_open(&e, process_backend(p), s->id))
 		return;
 	err = ghost_agents_prepare(&as, e, s->opt.policy, &opts);
@@ -85,9 +97,20 @@ static void agents_main(struct process *p, void *arg)
 	ghost_enclave_close(e);
 }
 
-int sim_agents_start(struct sim *s)
+int sim_agents_start(struct sim *s, const struct ghost_cpuset *cpus)
 {
-	return process_start(&s->agents, s->m, agents_main, s);
+	struct start *start = calloc(1, sizeof(*start));
+	int err;
+
+	if (!start)
+		return -ENOMEM;
+	start->sim = s;
+	if (cpus)
+		start->cpus = *cpus;
+	err = process_start(&s->agents, s->m, agents_main, start);
+	if (err)
+		free(start);
+	return err;
 }
 
 static bool is_online(const struct sim *s)
@@ -183,7 +206,7 @@ static void upgrade(struct sim *s, struct process *p)
 	uint64_t online_ns = es->online_ns;
 	struct process *old = s->agents;
 
-	if (!old || process_ended(old) || process_dead(old) || sim_agents_start(s))
+	if (!old || process_ended(old) || process_dead(old) || sim_agents_start(s, NULL))
 		return;
 	while (s->nr_prepared == nr_prepared && !process_dead(p))
 		process_wait(p, 10000);
@@ -223,7 +246,7 @@ static void admin_main(struct process *p, void *arg)
 		return;
 	s->id = ghost_enclave_id(s->enclave);
 	s->err = join_all(s);
-	s->err = s->err ?: sim_agents_start(s);
+	s->err = s->err ?: sim_agents_start(s, NULL);
 	/* A machine as large as ours has its agents ready in a moment of virtual time. */
 	for (int i = 0; i < 1000 && !s->err && !is_online(s) && !process_dead(p); i++)
 		process_wait(p, 100000);

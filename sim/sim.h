@@ -98,7 +98,7 @@ struct machine *sim_machine(struct sim *s);
 uint32_t sim_enclave(const struct sim *s);
 /* The agents' process that is there now, or NULL. */
 struct process *sim_agents(struct sim *s);
-/* Begin a new one: the old one is gone, or is about to. */
-int sim_agents_start(struct sim *s);
+/* Begin a new one: the old one is gone, or is about to. @cpus: the enclave gets these; NULL: keeps its own. */
+int sim_agents_start(struct sim *s, const struct ghost_cpuset *cpus);
 
 #endif

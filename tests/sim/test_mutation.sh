@@ -80,6 +80,8 @@ mutations=(
 		return;
 	}' ''
 	'a CPU does not say that it is idle'
+	core/msg.h '	if (page && !page->queue.len) {' '	if (0) {'
+	'the messages of a CPU that has left the enclave are lost'
 	core/msg.h '	if (t->epoch != e->epoch) {' '	if (0) {'
 	'threads stay with a queue that new agents do not read'
 	core/txn.h '		txn_unclaim(cpu, txn);
