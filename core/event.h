@@ -178,7 +178,7 @@ static void event_choice(struct core_task *t, const struct ghost_status *st,
 			more |= both;
 		seen |= both;
 	}
-	t->flags &= ~(CORE_TASK_OUTSIDE | CORE_TASK_PINNED);
+	t->flags &= ~(CORE_TASK_OUTSIDE | CORE_TASK_PINNED | CORE_TASK_UNSURE);
 	if (!seen)
 		t->flags |= CORE_TASK_OUTSIDE;
 	else if (!more)
@@ -320,7 +320,7 @@ static int event_task_enqueue(__u32 slot, int cause, __u32 here, int confined, _
 	if (cause == EVENT_CLASS || cause == EVENT_LATCH || cause == EVENT_RESTORE)
 		t->returns++;
 	/* The enclave may have other CPUs than at its last message. */
-	if (t->epoch != e->epoch)
+	if (t->epoch != e->epoch || t->flags & CORE_TASK_UNSURE)
 		event_choice(t, st, e);
 	if ((t->flags & CORE_TASK_OUTSIDE) || (confined && !cpu_in(e->cpus, here)) ||
 	    t->returns >= CORE_RETURNS_GLOBAL)

@@ -161,6 +161,7 @@ static void msg_send(const struct core_enclave *e, struct core_task *t, struct g
 	/* Agents that are new have nothing unread of it: their default queue is its, too. */
 	if (t->epoch != e->epoch) {
 		t->epoch = e->epoch;
+		t->flags |= CORE_TASK_UNSURE;
 		if (e->default_queue != GHOST_QUEUE_NONE && !(t->flags & CORE_TASK_ASSOCED))
 			st->queue = t->queue = e->default_queue;
 	}

@@ -41,6 +41,7 @@ enum core_task_state {
 #define CORE_TASK_PINNED 0x4	/* its affinity has one CPU of the enclave: nobody else can help */
 #define CORE_TASK_ASSOCED 0x8	/* its queue was chosen for it: commits do not change it */
 #define CORE_TASK_CONFINED 0x10 /* it has migration disabled, since it was enqueued */
+#define CORE_TASK_UNSURE 0x20 /* OUTSIDE and PINNED may be about CPUs that the enclave had before */
 
 /*
  * @assoc: 1 + the queue that it is to have, in the high half, and the number

@@ -677,6 +677,23 @@ static void case_threads_go_on_when_the_cpus_of_their_enclave_change(struct worl
 	until(w, runs(w, free_));
 }
 
+static void
+case_a_sleeper_that_agents_heard_of_since_the_cpus_changed_wakes_up_elsewhere(struct world *w)
+{
+	struct ghost_cpuset a = cpus_of(CPU_A, -1);
+	struct puppet *p = member_asleep(w);
+
+	move(w, p, cpus_of(CPU_B, -1));
+	check_is(w, ghost_enclave_set_cpus(w->e, &a), 0);
+	agents_up(w);
+	/* A message of it, while what its affinity leaves is not asked. */
+	renice(w, p, 3);
+	expect(w, p, GHOST_MSG_TASK_PRIORITY_CHANGED);
+	order(w, p, PUPPET_SPIN);
+	until(w, runs_on(w, p, CPU_B));
+	order(w, p, PUPPET_BLOCK);
+}
+
 static void case_destroying_a_busy_enclave_gives_its_members_back(struct world *w)
 {
 	struct puppet *running, *waiting, *asleep;
@@ -2464,6 +2481,7 @@ const struct contract_case contract_cases[] = {
 	CASE(case_agents_that_let_a_thread_wait_too_long_lose_the_enclave),
 	CASE(case_an_enclave_without_agents_may_have_other_cpus),
 	CASE(case_threads_go_on_when_the_cpus_of_their_enclave_change),
+	CASE(case_a_sleeper_that_agents_heard_of_since_the_cpus_changed_wakes_up_elsewhere),
 	CASE(case_destroying_a_busy_enclave_gives_its_members_back),
 	CASE(case_an_agent_that_yields_without_a_transaction_waits_for_a_message),
 	CASE(case_an_agent_behind_a_higher_class_goes_on_when_it_is_let_in),
