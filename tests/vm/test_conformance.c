@@ -243,7 +243,12 @@ static void case_an_agent_is_a_thread_of_our_class_pinned_to_its_cpu(struct worl
 
 static void case_without_the_right_to_priorities_no_agent_spins(struct world *w)
 {
-	struct ghost_ctl ctl = { .op = GHOST_CTL_AGENT_ATTACH, .enclave = id_of(w), .cpu = CPU_A };
+	struct ghost_ctl ctl = {
+		.op = GHOST_CTL_AGENT_ATTACH,
+		.enclave = id_of(w),
+		.cpu = CPU_A,
+		.token = ghost_enclave_status(w->e)->token,
+	};
 	struct ghost_backend *b;
 	pid_t pid = child(w);
 
