@@ -397,6 +397,9 @@ static int queues_reset(struct ghost_agents *all)
 			continue;
 		ctl.queue = q;
 		err = queue_request(all, &ctl);
+		/* They may be about to remove it themselves. */
+		if (err == -ENOENT)
+			err = 0;
 	}
 	return err;
 }

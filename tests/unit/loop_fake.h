@@ -57,7 +57,8 @@ struct loop {
 	struct loop_cpu at[LOOP_CPUS];
 	int let_go; /* nobody stops any more */
 	int attach_ret;
-	__u64 token; /* of the next enclave */
+	int destroy_ret; /* of a queue that is there */
+	__u64 token;	 /* of the next enclave */
 	__u32 gen;
 	__u32 nr_commits; /* requests to commit, of however many CPUs */
 	__u32 nr_sleeps;
@@ -131,6 +132,7 @@ static inline int loop_agent(struct ghost_backend *self, struct ghost_ctl *ctl)
 		ctl->ret = loop_queue_create(ctl);
 		break;
 	case GHOST_CTL_QUEUE_DESTROY:
+		ctl->ret = loop.destroy_ret;
 		loop.cpu[ctl->queue % LOOP_QUEUES].queue.len = 0;
 		break;
 	case GHOST_CTL_QUEUE_DEFAULT:

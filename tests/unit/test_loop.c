@@ -959,6 +959,26 @@ static void test_loop_wrong_arguments_are_refused(void **state)
 	assert_int_equal(loop_es()->state, GHOST_ENCLAVE_IDLE);
 }
 
+static void test_loop_agents_before_may_remove_their_queue_at_the_same_time(void **state)
+{
+	struct ghost_agents *as = NULL;
+
+	loop.let_go = 1;
+	assert_int_equal(ghost_agents_prepare(&as, loop.enclave, &writer, NULL), 0);
+	loop.cpu[LOOP_CPUS].queue.len = 64;
+	loop.destroy_ret = -ENOENT;
+	assert_int_equal(ghost_agents_take(as, 0), 0);
+	assert_int_equal(loop_es()->state, GHOST_ENCLAVE_ONLINE);
+	ghost_agents_stop(as);
+	/* Another failure is one. */
+	loop_es()->state = GHOST_ENCLAVE_IDLE;
+	assert_int_equal(ghost_agents_prepare(&as, loop.enclave, &writer, NULL), 0);
+	loop.cpu[LOOP_CPUS].queue.len = 64;
+	loop.destroy_ret = -EPERM;
+	assert_int_equal(ghost_agents_take(as, 0), -EPERM);
+	ghost_agents_stop(as);
+}
+
 static void test_loop_agents_that_wait_take_nothing_that_is_not_as_it_was(void **state)
 {
 	struct ghost_agents *as = NULL;
@@ -1098,6 +1118,7 @@ int main(void)
 		T(test_loop_stop_ends_agents_that_wait),
 		T(test_loop_stop_leaves_no_agent_in_the_class),
 		T(test_loop_wrong_arguments_are_refused),
+		T(test_loop_agents_before_may_remove_their_queue_at_the_same_time),
 		T(test_loop_agents_that_wait_take_nothing_that_is_not_as_it_was),
 		T(test_loop_parameters_are_checked_and_handed_on),
 		T(test_loop_start_in_a_taken_enclave_changes_nothing),
