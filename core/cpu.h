@@ -128,18 +128,21 @@ static void cpu_dispatch(__u32 cpu, struct port_thread *prev)
 {
 	struct core_cpu *c = port_cpu(cpu);
 	const struct core_enclave *e;
+	__u32 enclave;
 
-	if (!c || !c->enclave)
+	if (!c)
 		return;
-	e = port_enclave(c->enclave);
-	if (!e)
+	/* Once: it may leave the enclave now, and no enclave has no queue to look into. */
+	enclave = port_load_acquire(&c->enclave);
+	e = port_enclave(enclave);
+	if (!enclave || !e)
 		return;
 	if (c->taken)
-		cpu_set_taken(c->enclave, cpu, 0);
+		cpu_set_taken(enclave, cpu, 0);
 	if (enclave_online(e) && c->agent_tid)
-		cpu_dispatch_online(c, c->enclave, cpu, prev);
+		cpu_dispatch_online(c, enclave, cpu, prev);
 	else
-		cpu_dispatch_fallback(c, c->enclave, cpu, prev);
+		cpu_dispatch_fallback(c, enclave, cpu, prev);
 }
 
 /*

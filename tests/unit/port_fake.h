@@ -92,9 +92,11 @@ struct fake {
 	__u32 named[FAKE_SLOTS];	    /* times its name was brought up to date */
 	__u32 joining_tid;		    /* the last one announced */
 	__u64 joining_who;
-	int may_err;	 /* the caller's right to any thread */
-	int joining_err; /* what the next ones come to */
-	__u32 timer_cpu; /* the last one armed */
+	void (*on_enclave)(void); /* when an enclave is looked up */
+	__u32 nr_nowhere; /* times the kernel would have thrown us out: there is no such queue */
+	int may_err;	  /* the caller's right to any thread */
+	int joining_err;  /* what the next ones come to */
+	__u32 timer_cpu;  /* the last one armed */
 	__u64 timer_ns;
 	__u64 slice_timer_ns[FAKE_CPUS]; /* in how long; 0: none was started */
 	int slice_timer_err;
@@ -153,6 +155,8 @@ static inline struct core_cpu *port_cpu(__u32 cpu)
 
 static inline struct core_enclave *port_enclave(__u32 id)
 {
+	if (fake.on_enclave)
+		fake.on_enclave();
 	return id < FAKE_ENCLAVES ? &fake.enclave[id] : NULL;
 }
 
@@ -446,6 +450,7 @@ static inline int port_fallback_run(__u32 enclave)
 {
 	__u32 slot = fake_first(enclave, FAKE_FALLBACK);
 
+	fake.nr_nowhere += !enclave;
 	if (!slot)
 		return 0;
 	fake.th[slot].place = FAKE_LOCAL;

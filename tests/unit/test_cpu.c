@@ -137,6 +137,23 @@ static void test_cpu_runs_a_parked_agent_with_news_before_the_fallback(void **st
 	assert_false(is_idle(CPU));
 }
 
+static void all_leave(void)
+{
+	for (__u32 cpu = 0; cpu < FAKE_CPUS; cpu++)
+		fake.cpu[cpu].enclave = 0;
+}
+
+static void test_cpu_that_leaves_its_enclave_looks_into_no_queue_that_is_not_there(void **state)
+{
+	for (__u32 cpu = 0; cpu < FAKE_CPUS; cpu++) {
+		fake.on_enclave = all_leave;
+		cpu_dispatch(cpu, NULL);
+		fake.on_enclave = NULL;
+		assert_int_equal(fake.nr_nowhere, 0);
+		fake.cpu[cpu].enclave = 1;
+	}
+}
+
 static void test_cpu_runs_the_fallback_before_it_idles(void **state)
 {
 	__u32 first = fallback_thread(), second = fallback_thread();
@@ -1366,6 +1383,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		T(test_cpu_decision_is_carried_out_before_all_else),
 		T(test_cpu_runs_a_parked_agent_with_news_before_the_fallback),
+		T(test_cpu_that_leaves_its_enclave_looks_into_no_queue_that_is_not_there),
 		T(test_cpu_runs_the_fallback_before_it_idles),
 		T(test_cpu_with_nothing_at_all_idles),
 		T(test_cpu_without_news_leaves_a_parked_agent_parked),
