@@ -138,12 +138,15 @@ fault_affinity() {
 	taskset -ap f "${program_of[$e]}" >/dev/null
 }
 fault_class() {
+	# Real-time threads are above every enclave: only on the CPUs of its own.
+	taskset -acp "${cpus[$e]}" "${program_of[$e]}" >/dev/null
 	any -o -b -i
 	chrt "$one" -p 0 "${program_of[$e]}"
 	pause 0.1
 	chrt -r -p 1 "${program_of[$e]}"
 	pause 0.1
 	chrt -o -p 0 "${program_of[$e]}"
+	taskset -ap f "${program_of[$e]}" >/dev/null
 	fill "$e"
 }
 fault_forks() {
