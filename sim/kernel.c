@@ -303,12 +303,12 @@ static void insert_local(struct machine *m, struct thread *t, bool first)
 static void insert_global(struct machine *m, struct thread *t)
 {
 	if (t->last) {
-		t->slice_ns = SIM_FALLBACK_SLICE_NS;
+		t->slice_ns = FALLBACK_SLICE_NS;
 		insert_local(m, t, false);
 		return;
 	}
 	place(t, PLACE_GLOBAL, &m->global, false);
-	t->slice_ns = SIM_FALLBACK_SLICE_NS;
+	t->slice_ns = FALLBACK_SLICE_NS;
 	ghost_cpuset_for_each(cpu, &m->masks[t->mask].cpus)
 	{
 		if ((uint32_t)cpu >= m->nr_cpus)
@@ -334,7 +334,7 @@ static void enqueue_agent(struct machine *m, struct thread *t, bool woken)
 		place(t, PLACE_PARKED, &m->parked[cpu], false);
 		return;
 	case AGENT_TURN:
-		t->slice_ns = SIM_FALLBACK_SLICE_NS;
+		t->slice_ns = FALLBACK_SLICE_NS;
 		place(t, PLACE_FALLBACK, &m->enclave[enclave].fallback, false);
 		break;
 	case AGENT_FIRST:
@@ -355,7 +355,7 @@ void kernel_arrive(struct machine *m, struct thread *t)
 	m->this_cpu = t->cpu;
 	switch (t->to) {
 	case PLACE_CUSTODY:
-		t->slice_ns = SIM_FALLBACK_SLICE_NS;
+		t->slice_ns = FALLBACK_SLICE_NS;
 		t->stamp = ++m->stamp;
 		place(t, PLACE_CUSTODY, &m->enclave[enclave].custody, false);
 		break;

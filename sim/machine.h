@@ -26,7 +26,6 @@
 /* Ticks come at 250 Hz, as Debian builds its kernels; sched_ext ends slices at ticks only (7.3). */
 #define SIM_TICK_NS 4000000ull
 #define SIM_FAIR_SLICE_NS 3000000ull
-#define SIM_FALLBACK_SLICE_NS 5000000ull /* bpf: FALLBACK_SLICE_NS */
 #define SIM_DEFAULT_SLICE_NS 20000000ull /* SCX_SLICE_DFL */
 #define SIM_POLL_NS 100000ull /* agents that spin look so often though there is no news */
 #define SIM_POLL_MIN_NS 50ull /* and not more often than that */
