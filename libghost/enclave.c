@@ -15,9 +15,11 @@
 #include "libghost/kernel.h"
 
 #define STALL_NS_DEFAULT (5ull * 1000 * 1000 * 1000)
-/* Five seconds: agents may have to wait for their CPUs, on a busy machine, to leave them. */
-#define DESTROY_TRIES 1000
-#define DESTROY_PAUSE_NS 5000000
+/* Agents may have to wait for their CPUs, on a busy machine, to leave them. */
+#define DESTROY_LIMIT_NS 5000000000ull
+/* Between looks: seldom does anybody need more than the first; each is twice the one before. */
+#define DESTROY_PAUSE_NS 100000ull
+#define DESTROY_PAUSE_NS_MAX 5000000ull
 #define RING_LEN_MAX (1u << 24)
 #define STALL_NS_MAX (25ull * 1000 * 1000 * 1000) /* the kernel's own limit is 30 s */
 
@@ -304,6 +306,7 @@ int ghost_enclave_destroy(struct ghost_enclave *e)
 {
 	struct ghost_ctl destroy = { .op = GHOST_CTL_ENCLAVE_DESTROY, .enclave = e->id };
 	struct ghost_ctl release = { .op = GHOST_CTL_ENCLAVE_FREE, .enclave = e->id };
+	uint64_t waited = 0, pause = DESTROY_PAUSE_NS;
 	int err = admin(e->backend, &destroy);
 
 	if (err && err != -ENOENT)
@@ -312,13 +315,15 @@ int ghost_enclave_destroy(struct ghost_enclave *e)
 	 * A thread that is being forked right now is a member a moment later:
 	 * look until the table is empty. Dying threads leave by themselves.
 	 */
-	for (int i = 0; !err && i < DESTROY_TRIES; i++) {
+	while (!err && waited < DESTROY_LIMIT_NS) {
 		expel_all(e);
 		err = admin(e->backend, &release);
 		if (err != -EBUSY)
 			break;
 		err = 0;
-		e->backend->sleep(e->backend, DESTROY_PAUSE_NS);
+		e->backend->sleep(e->backend, pause);
+		waited += pause;
+		pause = pause * 2 < DESTROY_PAUSE_NS_MAX ? pause * 2 : DESTROY_PAUSE_NS_MAX;
 	}
 	if (err && err != -ENOENT)
 		return err;
