@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -31,16 +32,18 @@
 #define MS 1000000ull
 #define TASKS_MAX 20000
 #define REPEATS_MAX 10000
+#define DOZE_MS_MAX 10000
 #define STACK (64 * 1024)
 #define PATIENCE_MS 20000
 
 struct options {
 	unsigned long tasks;
 	unsigned long repeats;
+	unsigned long doze_ms;
 	const struct ghost_policy *policy;
 };
 
-static struct options opt = { .tasks = 100, .repeats = 20 };
+static struct options opt = { .tasks = 100, .repeats = 20, .doze_ms = 20 };
 static struct ghost_backend *backend;
 static struct ghost_enclave *enclave;
 static pid_t owner; /* of the enclave */
@@ -55,6 +58,7 @@ static struct dozer *dozer;
 static const struct argp_option argp_options[] = {
 	{ "tasks", 'n', "N", 0, "threads in the enclave (100)", 0 },
 	{ "repeats", 'r', "N", 0, "times that its agents are killed (20)", 0 },
+	{ "doze", 'd', "MS", 0, "a thread sleeps so long at a time, up to twice that (20)", 0 },
 	{ 0 },
 };
 
@@ -66,6 +70,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'r':
 		opt.repeats = option_number(state, "--repeats", arg, 1, REPEATS_MAX);
+		return 0;
+	case 'd':
+		opt.doze_ms = option_number(state, "--doze", arg, 1, DOZE_MS_MAX);
 		return 0;
 	case ARGP_KEY_ARG:
 		opt.policy = policies_find(arg);
@@ -118,28 +125,52 @@ static void *doze(void *arg)
 	atomic_store(&d->tid, gettid());
 	/* Each at times of its own: there is always one that is about to wake up. */
 	for (;;) {
-		sleep_us(20000 + (d - dozer) * 7919 % 20000);
+		sleep_us((opt.doze_ms * 1000) + (d - dozer) * 7919 % (opt.doze_ms * 1000));
 		atomic_store(&d->ran_ns, now_ns());
 	}
 	return NULL;
 }
 
-static void start_threads(void)
+static _Noreturn void dozers_main(void)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
-	int err = 0;
 
-	dozer = calloc(opt.tasks, sizeof(*dozer));
-	if (!dozer)
-		fail("no memory");
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK);
+	for (unsigned long i = 0; i < opt.tasks; i++)
+		if (pthread_create(&thread, &attr, doze, &dozer[i]))
+			_exit(1);
+	for (;;)
+		pause();
+}
+
+/* In a process of their own: the agents', a copy of ours, ends the later the more memory it has. */
+static void start_threads(void)
+{
+	pid_t parent = getpid(), pid;
+	int err = 0;
+
+	dozer = mmap(NULL, opt.tasks * sizeof(*dozer), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (dozer == MAP_FAILED)
+		fail("no memory");
+	pid = fork();
+	if (pid < 0)
+		fail("fork: %s", strerror(errno));
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(1);
+		dozers_main();
+	}
 	for (unsigned long i = 0; i < opt.tasks && !err; i++) {
-		err = -pthread_create(&thread, &attr, doze, &dozer[i]);
-		while (!err && !atomic_load(&dozer[i].tid))
+		while (!atomic_load(&dozer[i].tid)) {
+			if (waitpid(pid, NULL, WNOHANG) == pid)
+				fail("cannot start %lu threads", opt.tasks);
 			sleep_us(100);
-		err = err ?: ghost_enclave_join(enclave, dozer[i].tid);
+		}
+		err = ghost_enclave_join(enclave, dozer[i].tid);
 	}
 	if (err)
 		fail("cannot start %lu threads: %s", opt.tasks, strerror(-err));
@@ -326,10 +357,10 @@ int main(int argc, char **argv)
 	destroyed = destroy_ns();
 	plain = plain_ns();
 	qsort(falls, opt.repeats, sizeof(*falls), first_is_less);
-	printf("{\"policy\": \"%s\", \"tasks\": %lu, \"repeats\": %lu, \"waited\": %.1f, "
+	printf("{\"policy\": \"%s\", \"tasks\": %lu, \"doze_ms\": %lu, \"repeats\": %lu, \"waited\": %.1f, "
 	       "\"first_p50_ns\": %llu, \"first_p99_ns\": %llu, \"first_max_ns\": %llu, "
 	       "\"last_max_ns\": %llu, \"destroy_ns\": %llu, \"plain_ns\": %llu}\n",
-	       opt.policy->name, opt.tasks, opt.repeats, (double)waited / opt.repeats,
+	       opt.policy->name, opt.tasks, opt.doze_ms, opt.repeats, (double)waited / opt.repeats,
 	       (unsigned long long)falls[(opt.repeats - 1) / 2].first_ns,
 	       (unsigned long long)falls[(opt.repeats - 1) * 99 / 100].first_ns,
 	       (unsigned long long)falls[opt.repeats - 1].first_ns, (unsigned long long)last,
