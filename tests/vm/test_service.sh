@@ -86,7 +86,6 @@ hear() {
 printf 'policy = fifo_percpu\ncpus = 0-1\nrestart = yes\n' >"$conf"
 hear &
 await 10 test -S "$work/notify"
-succeeds 'before a start the file is checked' -- unit_does ExecStartPre
 read -ra start < <(commands ExecStart)
 NOTIFY_SOCKET=$work/notify "${start[@]}" >"$work/out" 2>"$work/told" &
 keeper=$!
