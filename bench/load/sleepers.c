@@ -2,7 +2,8 @@
 /*
  * Many threads that sleep most of the time, each woken by its own clock: what a
  * service with many connections looks like to a scheduler.
- * In: how many, how often. Out: "ready" when all are there; runs until it is killed.
+ * In: how many, how often. Out: "ready" when all are there; if asked, how late they wake
+ * up, now and then; runs until it is killed.
  * Called by bench/faults, people.
  */
 #include <argp.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "bench/load/option.h"
+#include "sim/histogram.h"
 
 #define TASKS_MAX 100000
 #define STACK (64 * 1024)
@@ -23,13 +25,20 @@
 struct options {
 	unsigned long tasks;
 	unsigned long period_ms;
+	unsigned long report_s;
 };
 
 static struct options opt = { .tasks = 1000, .period_ms = 500 };
 
+/* How late they were since the last report. */
+static struct hist late;
+static pthread_mutex_t late_lock = PTHREAD_MUTEX_INITIALIZER;
+
 static const struct argp_option argp_options[] = {
 	{ "tasks", 'n', "N", 0, "threads (1000)", 0 },
 	{ "period-ms", 'p', "MS", 0, "each wakes up every MS milliseconds (500)", 0 },
+	{ "report", 'r', "S", 0, "every S seconds, print how late they woke up: a line of JSON",
+	  0 },
 	{ 0 },
 };
 
@@ -42,6 +51,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case 'p':
 		opt.period_ms = option_number(state, "--period-ms", arg, 1, 3600000);
 		return 0;
+	case 'r':
+		opt.report_s = option_number(state, "--report", arg, 1, 3600);
+		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "no argument is expected, got '%s'", arg);
 		return 0;
@@ -50,17 +62,44 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+static void report(void)
+{
+	static struct hist h;
+
+	pthread_mutex_lock(&late_lock);
+	h = late;
+	memset(&late, 0, sizeof(late));
+	pthread_mutex_unlock(&late_lock);
+	printf("{\"wakeups\": %llu, \"p50_ns\": %llu, \"p99_ns\": %llu, \"max_ns\": %llu}\n",
+	       (unsigned long long)hist_count(&h), (unsigned long long)hist_quantile(&h, 500000),
+	       (unsigned long long)hist_quantile(&h, 990000), (unsigned long long)hist_max(&h));
+	fflush(stdout);
+}
+
 static void *doze(void *arg)
 {
-	uint64_t period = opt.period_ms * 1000000, next;
+	uint64_t period = opt.period_ms * 1000000, next, now;
 	struct timespec t;
 
 	/* Spread over the period: not all at once. */
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	next = t.tv_sec * 1000000000ull + t.tv_nsec + period * (uintptr_t)arg / opt.tasks;
+	next = now_ns() + period * (uintptr_t)arg / opt.tasks;
 	for (;;) {
 		t = (struct timespec){ .tv_sec = next / 1000000000, .tv_nsec = next % 1000000000 };
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+		now = now_ns();
+		if (opt.report_s) {
+			pthread_mutex_lock(&late_lock);
+			hist_add(&late, now > next ? now - next : 0);
+			pthread_mutex_unlock(&late_lock);
+		}
 		for (volatile int i = 0; i < 1000; i++)
 			;
 		next += period;
@@ -97,6 +136,10 @@ int main(int argc, char **argv)
 	}
 	puts("ready");
 	fflush(stdout);
-	for (;;)
-		pause();
+	for (;;) {
+		if (!opt.report_s)
+			pause();
+		sleep(opt.report_s);
+		report();
+	}
 }

@@ -27,6 +27,11 @@ check 'and one that is not there' ends 2 "there is no policy 'fifo'" "$fall" fif
 check 'and no threads' ends 2 "got '0'" "$fall" --tasks 0 sol
 check 'and says that nothing is loaded' ends 1 'fall: ' "$fall" --tasks 1 fifo_percpu
 check 'sleepers refuses a word for a number' ends 2 "got 'many'" "$build/bench/sleepers" --tasks many
+late() { # of 100 wake-ups a second of each of three threads
+	{ timeout 3 "$build/bench/sleepers" --tasks 3 --period-ms 10 --report 1 || [ $? = 124 ]; } |
+		sed -nE 's/.*"wakeups": ([0-9]+), "p50_ns": ([0-9]+).*/\1 \2/p' | awk '$1 >= 3 && $2 > 0 { n++ } END { exit n < 1 }'
+}
+check 'and how late they wake up' late
 ready() { # they run until they are killed
 	{ timeout 2 "$build/bench/sleepers" --tasks 3 --period-ms 10 || [ $? = 124 ]; } | grep -x ready
 }
@@ -52,5 +57,7 @@ check 'there was one' grep -qE '"waited": ([1-9]|[0-9.]*[1-9])' "$work/json"
 check 'destroying takes time, too' above destroy_ns 1000 '"policy"'
 check 'an upgrade leaves its threads undecided for some time' above undecided_ns 1000 '"upgrade"'
 check 'so does a simulated one' above undecided_ns 1000 '"simulated"'
+check 'threads of the enclave beside tell how late they are' above p99_ns 1 '"beside": "kill"'
+check 'also when all is quiet' above p99_ns 1 '"beside": "quiet"'
 check 'the table has a line for each' [ "$(grep -cE '^(wall|virtual|VM|simulated) ' "$work/out")" = 4 ]
 printf '1..%d\n' $n
