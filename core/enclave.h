@@ -89,6 +89,32 @@ static void enclave_cpu_state(const struct core_cpu *c, __u32 cpu)
 					 GHOST_CPU_AVAILABLE;
 }
 
+/* Is any of its CPUs online? Otherwise whoever waits for one of them goes where it may. */
+PORT_COLD int enclave_look_where(__u32 id)
+{
+	struct core_enclave *e = port_enclave(id);
+	const struct core_cpu *c;
+	__u32 cpu, nowhere = 1;
+
+	if (!e)
+		return 0;
+	port_for(cpu, 0, port_nr_cpus()) {
+		c = port_cpu(cpu);
+		if (c && c->enclave == id && !c->off)
+			nowhere = 0;
+	}
+	e->nowhere = nowhere;
+	return nowhere;
+}
+
+static void enclave_clear_out(__u32 id)
+{
+	if (port_waiting(id, PORT_CUSTODY))
+		port_reenqueue(id, PORT_CUSTODY);
+	if (port_waiting(id, PORT_FALLBACK))
+		port_reenqueue(id, PORT_FALLBACK);
+}
+
 /*
  * @cpu went offline. An agent of our class cannot be where it decides; the
  * kernel lets it run elsewhere. So there is none for that CPU, and the
@@ -99,6 +125,7 @@ static void enclave_cpu_offline(__u32 cpu)
 {
 	struct core_cpu *c = port_cpu(cpu);
 	struct ghost_enclave_status *es;
+	int nowhere;
 
 	if (!c)
 		return;
@@ -110,8 +137,11 @@ static void enclave_cpu_offline(__u32 cpu)
 	es = port_enclave_status(c->enclave);
 	if (es)
 		cpu_idle_take(es, cpu);
+	nowhere = enclave_look_where(c->enclave);
 	if (!c->spins)
 		enclave_lose(c->enclave, GHOST_LOST_CPU, cpu, 0);
+	if (nowhere)
+		enclave_clear_out(c->enclave);
 }
 
 static void enclave_cpu_online(__u32 cpu)
@@ -121,8 +151,10 @@ static void enclave_cpu_online(__u32 cpu)
 	if (!c)
 		return;
 	c->off = 0;
-	if (c->enclave)
-		enclave_cpu_state(c, cpu);
+	if (!c->enclave)
+		return;
+	enclave_cpu_state(c, cpu);
+	enclave_look_where(c->enclave);
 }
 
 static int enclave_agents_online(__u32 id)
@@ -309,6 +341,7 @@ PORT_COLD int enclave_have_cpus(__u32 id)
 	e->nr_words = words;
 	e->nr_cpus = nr;
 	es->nr_cpus = nr;
+	enclave_look_where(id);
 	return 0;
 }
 
@@ -584,7 +617,7 @@ static void heartbeat_cpu(__u32 cpu)
 /*
  * Whatever a race left behind: threads in custody without agents, and threads
  * of the fallback with them, whom nobody would run beside one that never
- * leaves its CPU to anybody else.
+ * leaves its CPU to anybody else; and both where there is no CPU.
  */
 static void heartbeat_enclave(__u32 enclave)
 {
@@ -593,6 +626,10 @@ static void heartbeat_enclave(__u32 enclave)
 	if (!e || e->state == GHOST_ENCLAVE_FREE)
 		return;
 	queue_beat(enclave);
+	if (e->nowhere) {
+		enclave_clear_out(enclave);
+		return;
+	}
 	if (e->state == GHOST_ENCLAVE_ONLINE) {
 		if (port_waiting(enclave, PORT_FALLBACK))
 			port_reenqueue(enclave, PORT_FALLBACK);

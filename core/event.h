@@ -323,7 +323,7 @@ static int event_task_enqueue(__u32 slot, int cause, __u32 here, int confined, _
 	if (t->epoch != e->epoch || t->flags & CORE_TASK_UNSURE)
 		event_choice(t, st, e);
 	if ((t->flags & CORE_TASK_OUTSIDE) || (confined && !cpu_in(e->cpus, here)) ||
-	    t->returns >= CORE_RETURNS_GLOBAL)
+	    t->returns >= CORE_RETURNS_GLOBAL || e->nowhere)
 		verdict = EVENT_GLOBAL;
 	else if (enclave_online(e))
 		verdict = EVENT_CUSTODY;

@@ -161,7 +161,7 @@ struct core_enclave {
 	__u64 slo_ns;	   /* longer than this no thread should wait for a commit; 0: nobody asks */
 	__u64 slo_from_ns; /* who was ready before does not count */
 	__u32 fallback;	   /* enum ghost_fallback */
-	__u32 pad0;
+	__u32 nowhere;	   /* none of its CPUs is online */
 	__u64 pad[3];
 	__u64 cpus[GHOST_CPU_WORDS];
 	__u64 asked[GHOST_CPU_WORDS]; /* that it is to have, while they change */

@@ -489,6 +489,45 @@ static void test_ctl_cpu_that_goes_offline_costs_its_enclave_the_agents(void **s
 	assert_state(2, GHOST_ENCLAVE_IDLE);
 }
 
+static void test_ctl_threads_whose_enclave_has_no_cpu_that_is_online_go_anywhere(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LEN(alive) * 2; i++) {
+		__u32 slot;
+
+		enclaves(alive[i / 2]);
+		fake.cpu[2].spins = fake.cpu[3].spins = fake.cpu[70].spins = i % 2;
+		slot = runnable_member();
+		enclave_cpu_offline(2);
+		enclave_cpu_offline(70);
+		enclave_cpu_offline(5); /* enclave 2's only one */
+		assert_int_not_equal(thread_enqueue(slot, EVENT_RESTORE, 3), EVENT_GLOBAL);
+		settle_next();
+		enclave_cpu_offline(3);
+		assert_int_equal(settled, 1);
+		assert_int_equal(fake.th[slot].place, FAKE_GLOBAL);
+		assert_int_equal(thread_enqueue(slot, EVENT_WAKEUP, 0), EVENT_GLOBAL);
+		enclave_cpu_online(70);
+		assert_int_not_equal(thread_enqueue(slot, EVENT_RESTORE, 0), EVENT_GLOBAL);
+	}
+}
+
+static void test_ctl_cpus_of_others_are_none_to_go_to(void **state)
+{
+	enclaves(GHOST_ENCLAVE_IDLE);
+	enclave_cpu_offline(2);
+	enclave_cpu_offline(3);
+	assert_int_equal(fake.enclave[1].nowhere, 0);
+	enclave_cpu_offline(70);
+	assert_int_equal(fake.enclave[1].nowhere, 1);
+	assert_int_equal(fake.enclave[2].nowhere, 0);
+	/* Others, one of them online. */
+	assert_int_equal(
+		admin(.op = GHOST_CTL_ENCLAVE_CPUS, .enclave = 1, .cpus = { 0xc | 1 << 8 }), 0);
+	assert_int_equal(fake.enclave[1].nowhere, 0);
+	assert_int_equal(admin(.op = GHOST_CTL_ENCLAVE_CPUS, .enclave = 1, .cpus = { 0xc }), 0);
+	assert_int_equal(fake.enclave[1].nowhere, 1);
+}
+
 static void test_ctl_online_is_refused_where_there_is_no_enclave(void **state)
 {
 	enclaves(GHOST_ENCLAVE_FREE);
@@ -1568,6 +1607,8 @@ int main(void)
 		T(test_ctl_online_needs_an_agent_on_every_cpu),
 		T(test_ctl_online_that_meets_the_death_of_an_agent_is_lost_again),
 		T(test_ctl_cpu_that_goes_offline_costs_its_enclave_the_agents),
+		T(test_ctl_threads_whose_enclave_has_no_cpu_that_is_online_go_anywhere),
+		T(test_ctl_cpus_of_others_are_none_to_go_to),
 		T(test_ctl_online_is_refused_where_there_is_no_enclave),
 		T(test_ctl_online_is_refused_while_online_or_dying),
 		T(test_ctl_new_agents_may_take_a_lost_enclave_over),

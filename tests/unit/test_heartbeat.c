@@ -323,6 +323,21 @@ static void test_heartbeat_wakes_every_cpu_for_what_is_left_in_the_fallback(void
 	}
 }
 
+static void test_heartbeat_enqueues_anew_who_waits_where_no_cpu_is(void **state)
+{
+	left_in(1, FAKE_CUSTODY);
+	fake.enclave[1].nowhere = 1;
+	beats(1);
+	assert_reenqueued(1, 1);
+	setup(NULL);
+	fake.enclave[1].state = GHOST_ENCLAVE_LOST;
+	left_in(1, FAKE_FALLBACK);
+	fake.enclave[1].nowhere = 1;
+	beats(1);
+	assert_int_equal(fake.reenqueues[1][PORT_FALLBACK], 1);
+	assert_int_equal(sum(fake.kicks), 0);
+}
+
 static void test_heartbeat_leaves_what_waits_for_agents_to_them(void **state)
 {
 	left_in(1, FAKE_CUSTODY);
@@ -659,6 +674,7 @@ int main(void)
 		T(test_heartbeat_gives_the_place_of_a_removed_queue_back),
 		T(test_heartbeat_enqueues_anew_what_is_left_in_custody_without_agents),
 		T(test_heartbeat_wakes_every_cpu_for_what_is_left_in_the_fallback),
+		T(test_heartbeat_enqueues_anew_who_waits_where_no_cpu_is),
 		T(test_heartbeat_leaves_what_waits_for_agents_to_them),
 		T(test_heartbeat_gives_agents_what_is_left_in_the_fallback),
 		T(test_heartbeat_leaves_an_enclave_without_waiting_threads_alone),

@@ -155,6 +155,22 @@ succeeds 'and back' -- "$ghost" attach 1 $top "$child"
 is 'again' "$(members_of 1 $top)$(members_of 2 $top)" 10
 goes_on 'and run'
 
+# ---- without a CPU ----
+
+succeeds 'an enclave can have one CPU' -- set_cpus 1 3
+goes_on 'on which its threads run'
+if [ -w /sys/devices/system/cpu/cpu3/online ]; then
+	echo 0 >/sys/devices/system/cpu/cpu3/online
+	goes_on 'it goes offline, and they run elsewhere'
+	# Who looks after those that have no time at all would have made them leave.
+	is 'as members' "$(members_of 1 $top)$(members_of 1 "$child")" 11
+	echo 1 >/sys/devices/system/cpu/cpu3/online
+	await 30 state_is online
+	is 'when it is back, agents can decide' "$(set_cpus 1 0,3 2>&1 >/dev/null)$(status_of state)" online
+else
+	skip 'its CPU goes offline' 'the CPUs here cannot be taken offline'
+fi
+
 # ---- destroyed ----
 
 succeeds 'an enclave is destroyed' -- "$ghost" enclave destroy 1
