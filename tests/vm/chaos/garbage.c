@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * garbage ENCLAVE SEED MS: writes whatever it likes, for so long, into all that the
- * agents of an enclave may write.
+ * agents of an enclave may write. A user has the right to that of its own.
  * In: an enclave. Out: nothing. Called by storm.sh.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "libghost/enclave.h"
 #include "libghost/kernel.h"
@@ -29,12 +30,14 @@ int main(int argc, char **argv)
 	const struct ghost_memory *mem;
 	char error[512] = "";
 	long long end;
+	int err;
 
 	if (argc != 4)
 		return 2;
 	srandom(atoi(argv[2]));
-	if (ghost_kernel_open(&backend, error, sizeof(error)) ||
-	    ghost_enclave_open(&e, backend, atoi(argv[1]))) {
+	err = geteuid() ? ghost_kernel_open_enclave(&backend, atoi(argv[1]), error, sizeof(error)) :
+			  ghost_kernel_open(&backend, error, sizeof(error));
+	if (err || ghost_enclave_open(&e, backend, atoi(argv[1]))) {
 		fprintf(stderr, "garbage: %s\n", error[0] ? error : "no such enclave");
 		return 1;
 	}

@@ -3,7 +3,7 @@
 #
 # The storm of test_chaos.sh: a fault, a look whether all goes on, and again.
 # In: GHOST_SEED, GHOST_FAULTS. Out: TAP; of each fault after which something was
-# wrong, what it was. Called by test_chaos.sh, in a VM of 4 CPUs or here.
+# wrong, what it was. Called by test_chaos.sh, in a VM of 5 CPUs or here.
 set -uo pipefail
 export LC_ALL=C.UTF-8
 root=${GHOST_TESTS_ROOT:-$(cd "$(dirname "$0")/../../.." && pwd)}
@@ -12,16 +12,23 @@ ghost=$build/cli/ghost
 garbage=$build/tests/vm/chaos/garbage
 # shellcheck source=tests/vm/cli_lib.sh
 source "$root/tests/vm/cli_lib.sh"
-trap 'kill -KILL $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
+bin=$(mktemp -d)
+mode=$(stat -c %a /sys/fs/bpf)
+trap 'kill -KILL $(jobs -p) 2>/dev/null; rm -rf "$work" "$bin"; chmod "$mode" /sys/fs/bpf' EXIT
+# What a user needs who is nobody.
+chmod 755 "$work" "$bin"
+chmod o+x /sys/fs/bpf
+cp "$ghost" "$garbage" "$bin"
 
 seed=${GHOST_SEED:-1} faults=${GHOST_FAULTS:-30}
 RANDOM=$seed
-patience=60 # seconds until a program that makes no progress counts as standing
+patience=90 # seconds until a program that makes no progress counts as standing
 policies=(fifo_percpu fifo_central shinjuku shinjuku_shenango)
 
 # Without a process: most programs do little else.
 exec {silent}<> <(:)
 pause() { read -r -t "$1" -u "$silent" || true; }
+as_user=(setpriv --reuid 1000 --regid 1000 --clear-groups --no-new-privs --inh-caps=-all --)
 # Not in a subshell, where RANDOM begins anew with each.
 any() { one=${*:RANDOM % $# + 1:1}; }
 
@@ -49,28 +56,58 @@ program() { # NUMBER
 	done
 	exit 7
 }
+# The last one is the user's.
+echo 0 >"$work/rounds.6"
+touch "$work/wrong.6"
+chown 1000 "$work/rounds.6" "$work/wrong.6"
+export work sum silent
+export -f program pause round_of_{0,1,2,3}
 
-# ---- the enclaves ----
+# ---- the enclaves; the last one is the user's, who may do what it likes there ----
 
-cpus=(0 1 2-3)
-id=() keeper=() policy=(fifo_percpu shinjuku fifo_central) program_of=()
+cpus=(0 1 2-3 4)
+id=() keeper=() policy=(fifo_percpu shinjuku fifo_central none) program_of=()
 
 agent_of() { # ENCLAVE: the process that decides
 	tr -d ' \n' <"/run/ghost/enclave_${id[$1]}" 2>/dev/null | sed -nE 's/.*"agent":\{"pid":([0-9]+).*/\1/p'
 }
+agents_of() { if [ "$1" = 3 ]; then users_agent; else agent_of "$1"; fi; }
 state_of() { sed -n 's/^state //p' "/sys/fs/bpf/ghost/enclave_${id[$1]}/state" 2>/dev/null; }
 decides() { [ "$(state_of "$1")" = online ]; }
 gone() { [ ! -e "/run/ghost/enclave_${id[$1]}" ]; }
 serve() { # ENCLAVE
+	local options=(--stall 3s --restart)
+	[ "$1" != 3 ] || options[2]='--user=1000'
 	: >"$work/ready.$1"
-	"$ghost" serve "${policy[$1]}" --cpus "${cpus[$1]}" --restart --stall 3s >"$work/ready.$1" 2>>"$work/told.$1" &
+	"$ghost" serve "${policy[$1]}" --cpus "${cpus[$1]}" "${options[@]}" >"$work/ready.$1" 2>>"$work/told.$1" &
 	keeper[$1]=$!
 	await $patience grep -q '^enclave' "$work/ready.$1" || return
 	id[$1]=$(sed -n 's/^enclave \([0-9]*\):.*/\1/p' "$work/ready.$1")
+	echo "${id[$1]}" >"$work/id.$1"
+}
+users_agents() { # again and again
+	trap - EXIT
+	exec 2>/dev/null # "Killed"
+	while [ ! -e "$work/enough" ]; do
+		"${as_user[@]}" "$bin/ghost" agents "$(<"$work/id.3")" fifo_percpu --wait >/dev/null 2>>"$work/told.3"
+		pause 0.2
+	done
+}
+users_agent() { pgrep -n -u 1000 -f 'ghost agents'; } # the process
+attach_as_user() { # PID: once it has become the user's
+	await 10 "${as_user[@]}" "$bin/ghost" attach "${id[3]}" "$1"
 }
 fill() { # ENCLAVE: its programs, and the children they have just now
+	if [ "$1" = 3 ]; then
+		attach_as_user "${program_of[6]}"
+		return
+	fi
 	"$ghost" enclave add "${id[$1]}" --tree "${program_of[$1]}" --tree "${program_of[$(($1 + 3))]}" 2>>"$work/told.$1"
 }
+
+# Many children at once, when told to.
+mkfifo "$work/go"
+forks='read; for i in {1..60}; do sleep 0.01 & done; wait'
 
 # ---- faults: of enclave $e, which is told in $what; what else they touch is in $touches ----
 
@@ -150,8 +187,9 @@ fault_class() {
 	fill "$e"
 }
 fault_forks() {
-	bash -c 'read; for i in {1..60}; do sleep 0.01 & done; wait' < <(pause 0.3; echo) &
+	bash -c "$forks" <>"$work/go" &
 	"$ghost" attach "${id[$e]}" $! 2>>"$work/told.$e"
+	echo >"$work/go"
 	wait $!
 }
 fault_offline() {
@@ -168,7 +206,7 @@ fault_offline() {
 	echo 1 >"/sys/devices/system/cpu/cpu$cpu/online"
 }
 fault_memory() {
-	touches='0 1 2'
+	touches='0 1 2 3'
 	perl -e '$x = "x" x 400_000_000; select undef, undef, undef, 0.3' 2>/dev/null
 }
 fault_hog() { # shorter than a thread may wait for a decision
@@ -177,6 +215,39 @@ fault_hog() { # shorter than a thread may wait for a decision
 	kill -KILL $!
 	wait $! 2>/dev/null
 }
+# What a user can do; nobody else is touched.
+fault_user_kill() {
+	"${as_user[@]}" kill -KILL "$(users_agent)"
+}
+fault_user_stop() { # for longer than threads wait
+	local pid
+	pid=$(users_agent)
+	"${as_user[@]}" kill -STOP "$pid"
+	pause 4
+	progress
+	"${as_user[@]}" kill -KILL "$pid"
+}
+fault_user_garbage() {
+	"${as_user[@]}" "$bin/garbage" "${id[3]}" $RANDOM 300
+}
+fault_user_renew() {
+	fault_renew
+}
+fault_user_forks() {
+	"${as_user[@]}" bash -c "$forks" <>"$work/go" &
+	attach_as_user $!
+	echo >"$work/go"
+	wait $!
+}
+# A thread that turns SCHED_EXT by itself and computes on the CPUs of somebody's enclave.
+fault_user_stranger() {
+	local on=$((RANDOM % 3))
+	what+=" on the CPUs of $on"
+	# shellcheck disable=SC2016 # for perl
+	taskset -c "${cpus[$on]}" "${as_user[@]}" \
+		perl -e '$param = pack("i", 0); syscall(144, 0, 7, $param) and die; $end = time + 2; 1 while time < $end' 2>>"$work/told.3" ||
+		complain 'a user cannot turn a thread SCHED_EXT'
+}
 mapfile -t kinds < <(compgen -A function fault_)
 
 # ---- the look afterwards ----
@@ -184,15 +255,20 @@ mapfile -t kinds < <(compgen -A function fault_)
 complain() { # WHAT
 	printf '# fault %d (seed %d): %s: %s\n' "$fault" "$seed" "$what" "$1"
 }
-rounds_of() { cat "$work/rounds.$1" 2>/dev/null || echo 0; }
+rounds_of() {
+	local rounds
+	# Empty while a new number is written.
+	until rounds=$(cat "$work/rounds.$1" 2>/dev/null || echo 0) && [ "$rounds" ]; do :; done
+	echo "$rounds"
+}
 progress() { # of all programs, by two rounds
 	local p end=$((SECONDS + patience)) before=()
-	for p in {0..5}; do before[$p]=$(rounds_of "$p"); done
-	for p in {0..5}; do
+	for p in {0..6}; do before[$p]=$(rounds_of "$p"); done
+	for p in {0..6}; do
 		until [ "$(rounds_of "$p")" -gt $((before[p] + 1)) ]; do
 			if ((SECONDS >= end)); then
 				((++nr_standing))
-				complain "program $p of enclave $((p % 3)) stands"
+				complain "program $p stands"
 				"$ghost" status --threads 2>&1 | sed 's/^/#   /'
 				return
 			fi
@@ -203,11 +279,11 @@ progress() { # of all programs, by two rounds
 look() {
 	local k
 	progress
-	for k in 0 1 2; do
+	for k in 0 1 2 3; do
 		# Who was not meant has noticed nothing.
-		if [[ " $touches $e " != *" $k "* ]] && { [ "$(agent_of $k)" != "${agents[$k]}" ] || ! decides $k; }; then
+		if [[ " $touches $e " != *" $k "* ]] && { [ "$(agents_of $k)" != "${agents[$k]}" ] || ! decides $k; }; then
 			((++nr_noticed))
-			complain "enclave $k is $(state_of $k), and its agents were process ${agents[$k]}"
+			complain "enclave $k is $(state_of $k), and its agents were process ${agents[$k]}: $(tail -n 2 "$work/told.$k")"
 		fi
 		await $patience decides $k && continue
 		((++nr_lost))
@@ -223,7 +299,12 @@ for p in {0..5}; do
 	program "$p" &
 	program_of[$p]=$!
 done
-for e in 0 1 2; do serve $e && fill $e; done
+"${as_user[@]}" bash -c 'program 6' &
+program_of[6]=$!
+for e in 0 1 2 3; do serve $e && fill $e; done
+users_agents &
+users_agents=$!
+await $patience decides 3
 nr_standing=0 nr_noticed=0 nr_lost=0 nr_faults=0
 what='the start' fault=0
 progress
@@ -235,8 +316,9 @@ for ((fault = 1; fault <= faults; fault++)); do
 	while ((fault <= ${#kinds[@]})) && [ -n "${done_of[$one]:-}" ]; do any "${kinds[@]}"; done
 	kind=$one
 	((++done_of[$kind], ++nr_faults))
+	[[ $kind != fault_user_* ]] || e=3
 	what="${kind#fault_} of enclave $e" touches=''
-	agents=("$(agent_of 0)" "$(agent_of 1)" "$(agent_of 2)")
+	agents=("$(agent_of 0)" "$(agent_of 1)" "$(agent_of 2)" "$(users_agent)")
 	"$kind"
 	look
 	[ -z "${GHOST_VERBOSE:-}" ] || printf '# %d, %d s: %s\n' "$fault" "$SECONDS" "$what"
@@ -247,14 +329,17 @@ is 'every program goes on after every fault' $nr_standing 0
 is 'enclaves that are not meant notice nothing' $nr_noticed 0
 is 'every enclave has agents that decide again' $nr_lost 0
 is 'so many faults there were' "$nr_faults" "$faults"
+is "the user's program is in the user's enclave" "$(sched_of "${program_of[6]}")" 7
 touch "$work/enough"
-for p in {0..5}; do
+for p in {0..6}; do
 	wait "${program_of[$p]}"
 	[ $? = 7 ] || echo "ended with another status" >>"$work/wrong.$p"
 done
 is 'what the programs have computed is right' "$(cat "$work"/wrong.* 2>/dev/null)" ''
 printf '# rounds: %s\n' "$(cat "$work"/rounds.* | paste -sd' ')"
-for e in 0 1 2; do
+kill -TERM "$(users_agent)"
+wait "$users_agents"
+for e in 0 1 2 3; do
 	kill -TERM "${keeper[$e]}"
 	wait "${keeper[$e]}"
 	is "the keeper of enclave $e ends well" $? 0

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Three enclaves with real programs in them, and one fault after the other: the
+# Four enclaves with real programs in them, one of them a user's, and one fault after the other: the
 # programs go on within a bound, what they write is right, the other enclaves notice
 # nothing, and nothing is left.
 # In: build/cli/ghost, build/tests/vm/chaos/garbage. Out: TAP.
@@ -16,4 +16,4 @@ for program in cli/ghost tests/vm/chaos/garbage; do
 	[ -x "$GHOST_TESTS_BUILD/$program" ] || { printf '1..0 # SKIP %s was not built\n' "$program"; exit; }
 done
 [ -e /sys/kernel/sched_ext ] && [ "$(id -u)" = 0 ] && exec "$root/tests/vm/chaos/storm.sh"
-exec "$root/vm/run" --cpus 4 --timeout $((600 + GHOST_FAULTS * 30)) -- "$root/tests/vm/chaos/storm.sh"
+exec "$root/vm/run" --cpus 5 --timeout $((600 + GHOST_FAULTS * 30)) -- "$root/tests/vm/chaos/storm.sh"
