@@ -131,6 +131,21 @@ static void *doze(void *arg)
 	return NULL;
 }
 
+/* As fork(); the child ends with us. */
+static pid_t fork_helper(void)
+{
+	pid_t parent = getpid(), pid = fork();
+
+	if (pid < 0)
+		fail("fork: %s", strerror(errno));
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(1);
+	}
+	return pid;
+}
+
 static _Noreturn void dozers_main(void)
 {
 	pthread_attr_t attr;
@@ -148,22 +163,16 @@ static _Noreturn void dozers_main(void)
 /* In a process of their own: the agents', a copy of ours, ends the later the more memory it has. */
 static void start_threads(void)
 {
-	pid_t parent = getpid(), pid;
 	int err = 0;
+	pid_t pid;
 
 	dozer = mmap(NULL, opt.tasks * sizeof(*dozer), PROT_READ | PROT_WRITE,
 		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (dozer == MAP_FAILED)
 		fail("no memory");
-	pid = fork();
-	if (pid < 0)
-		fail("fork: %s", strerror(errno));
-	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (getppid() != parent)
-			_exit(1);
+	pid = fork_helper();
+	if (!pid)
 		dozers_main();
-	}
 	for (unsigned long i = 0; i < opt.tasks && !err; i++) {
 		while (!atomic_load(&dozer[i].tid)) {
 			if (waitpid(pid, NULL, WNOHANG) == pid)
@@ -216,15 +225,10 @@ static void wait_for_ends(void)
 static pid_t start_agents(void)
 {
 	struct ghost_agents *agents;
-	pid_t parent = getpid(), pid = fork();
+	pid_t pid = fork_helper();
 	int err;
 
-	if (pid < 0)
-		fail("fork: %s", strerror(errno));
 	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (getppid() != parent)
-			_exit(1);
 		err = ghost_agents_start(&agents, enclave, opt.policy, NULL);
 		if (err)
 			fail("the agents do not start: %s", strerror(-err));
