@@ -361,6 +361,7 @@ void kernel_arrive(struct machine *m, struct thread *t)
 		break;
 	case PLACE_FALLBACK:
 		t->slice_ns = event_fallback_slice(slot_of(t));
+		t->stamp = ++m->stamp;
 		place(t, PLACE_FALLBACK, &m->enclave[enclave].fallback, false);
 		event_fallback_wake(slot_of(t), t->cpu);
 		break;
@@ -407,6 +408,7 @@ static void enqueue_member(struct machine *m, struct thread *t, enum thread_plac
 
 	t->cause = cause;
 	verdict = event_task_enqueue(slot_of(t), cause, t->cpu, t->confined, t->runtime_ns);
+	law_waits(m, t, verdict == EVENT_GLOBAL);
 	type = expected(t, from, verdict, &numbers);
 	t->to = verdict == EVENT_CUSTODY  ? PLACE_CUSTODY :
 		verdict == EVENT_FALLBACK ? PLACE_FALLBACK :

@@ -36,6 +36,8 @@ struct law {
 	uint32_t *seq;			     /* [capacity]: the number each slot must have */
 	uint64_t kept_since[GHOST_CPUS_MAX]; /* by an agent that spins, from the fair class */
 	uint64_t idle_since[GHOST_CPUS_MAX]; /* with a fallback thread that could run there */
+	uint64_t nowhere_since[GHOST_ENCLAVES_MAX]; /* none of its CPUs is online */
+	uint64_t nowhere_stamp[GHOST_ENCLAVES_MAX]; /* who came to wait before */
 	uint32_t must_see[GHOST_CPUS_MAX]; /* the number behind the last thread that came to wait */
 	bool must[GHOST_CPUS_MAX];
 	bool blind;   /* tails are not to be trusted */
@@ -469,6 +471,66 @@ static void law_fallback(struct machine *m, uint32_t id)
 			      first->tid, se->custody.nr);
 }
 
+static const struct thread *first_member(const struct list *waits)
+{
+	list_for_each(n, save, waits) {
+		const struct thread *t = list_entry(n, struct thread, link);
+
+		if (!t->agent)
+			return t;
+	}
+	return NULL;
+}
+
+static bool has_cpu(const struct machine *m, uint32_t id)
+{
+	for (uint32_t cpu = 0; cpu < m->nr_cpus; cpu++)
+		if (m->cpus[cpu].enclave == id && m->cpu[cpu].online)
+			return true;
+	return false;
+}
+
+void law_waits(struct machine *m, const struct thread *t, bool anywhere)
+{
+	uint32_t id = who_enclave(t->who);
+
+	if (!m->law)
+		return;
+	/* Only when it was told of the last one can it know. */
+	for (uint32_t cpu = 0; cpu < m->nr_cpus; cpu++)
+		if (m->cpus[cpu].enclave == id && !m->cpus[cpu].off)
+			return;
+	m->law->counts.nowheres++;
+	if (!anywhere)
+		machine_break(m, "no CPU of enclave %u is online, and thread %u is to wait for one",
+			      id, t->tid);
+}
+
+/* No CPU: nobody waits for one longer than it takes to be taken out; cf. law_fallback(). */
+static void law_nowhere(struct machine *m, uint32_t id)
+{
+	const struct sim_enclave *se = &m->enclave[id];
+	const struct thread *waits;
+	struct law *law = m->law;
+	uint64_t since;
+
+	if (m->enclaves[id].state == GHOST_ENCLAVE_FREE || has_cpu(m, id)) {
+		law->nowhere_since[id] = 0;
+		return;
+	}
+	if (!law->nowhere_since[id]) {
+		law->nowhere_since[id] = m->now;
+		law->nowhere_stamp[id] = m->stamp;
+	}
+	since = m->now - law->nowhere_since[id];
+	if (since <= FALLBACK_GRACE_NS)
+		return;
+	waits = first_member(&se->custody) ?: first_member(&se->fallback);
+	if (waits && (waits->stamp <= law->nowhere_stamp[id] || since > ARRIVAL_GRACE_NS))
+		machine_break(m, "no CPU of enclave %u is online, and thread %u waits for one", id,
+			      waits->tid);
+}
+
 void law_check(struct machine *m)
 {
 	for (uint32_t cpu = 0; cpu < m->nr_cpus; cpu++) {
@@ -478,6 +540,8 @@ void law_check(struct machine *m)
 	for (uint32_t tid = 1; tid < m->nr_threads; tid++)
 		if (m->threads[tid])
 			law_place(m, m->threads[tid]);
-	for (uint32_t id = 1; id < m->nr_enclaves; id++)
+	for (uint32_t id = 1; id < m->nr_enclaves; id++) {
 		law_fallback(m, id);
+		law_nowhere(m, id);
+	}
 }

@@ -50,6 +50,8 @@ void law_online(struct machine *m, uint32_t enclave);
 /* An agent was made to hang: its enclave may be taken from it. */
 void law_excuse(struct machine *m);
 
+/* law_waits() - @t waits from now on: for its enclave, or @anywhere. */
+void law_waits(struct machine *m, const struct thread *t, bool anywhere);
 void law_joined(struct machine *m, struct thread *t, uint32_t slot);
 void law_told(struct machine *m, const struct law_told *told);
 void law_runs(struct machine *m, const struct thread *t, uint32_t cpu);
@@ -79,6 +81,7 @@ struct law_counts {
 	uint64_t idles;	    /* idle CPUs that must not have news */
 	uint64_t rooms;	    /* agents above somebody of the fair class */
 	uint64_t fallbacks; /* threads of enclaves without agents */
+	uint64_t nowheres;  /* threads that are to run, of enclaves without a CPU */
 };
 const struct law_counts *law_counts(const struct machine *m);
 

@@ -75,6 +75,11 @@ mutations=(
 	core/enclave.h '	port_reenqueue(enclave, PORT_CUSTODY);
 	enclave_kick(enclave, preempt);' '	enclave_kick(enclave, preempt);'
 	'threads stay with agents that are lost'
+	core/event.h ' || e->nowhere)' ')'
+	'a thread waits for a CPU of an enclave that has none online'
+	core/enclave.h '	if (nowhere)
+		enclave_clear_out(c->enclave);' ''
+	'threads that waited for the last CPU stay when it goes offline'
 	core/cpu.h '	if (agent_idle(enclave, cpu, c)) {
 		cpu_run_agent(c, cpu, prev);
 		return;
