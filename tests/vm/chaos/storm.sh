@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # The storm of test_chaos.sh: a fault, a look whether all goes on, and again.
-# In: GHOST_SEED, GHOST_FAULTS. Out: TAP; of each fault after which something was
+# In: GHOST_SEED, GHOST_FAULTS, GHOST_KINDS. Out: TAP; of each fault after which something was
 # wrong, what it was. Called by test_chaos.sh, in a VM of 5 CPUs or here.
 set -uo pipefail
 export LC_ALL=C.UTF-8
@@ -248,31 +248,44 @@ fault_user_stranger() {
 		perl -e '$param = pack("i", 0); syscall(144, 0, 7, $param) and die; $end = time + 2; 1 while time < $end' 2>>"$work/told.3" ||
 		complain 'a user cannot turn a thread SCHED_EXT'
 }
-mapfile -t kinds < <(compgen -A function fault_)
+if [ -n "${GHOST_KINDS:-}" ]; then
+	read -ra kinds <<<"$GHOST_KINDS"
+	kinds=("${kinds[@]/#/fault_}")
+	for kind in "${kinds[@]}"; do
+		[ "$(type -t "$kind")" = function ] || { echo "Bail out! there is no fault '${kind#fault_}'"; exit 99; }
+	done
+else
+	mapfile -t kinds < <(compgen -A function fault_)
+fi
 
 # ---- the look afterwards ----
 
 complain() { # WHAT
 	printf '# fault %d (seed %d): %s: %s\n' "$fault" "$seed" "$what" "$1"
 }
-rounds_of() {
-	local rounds
+# Without a process: who looks is a normal thread, above all those it looks for, and a
+# fork takes long where each instruction is emulated.
+rounds_of() { # PROGRAM: in $rounds
+	rounds=
+	[ -e "$work/rounds.$1" ] || rounds=0
 	# Empty while a new number is written.
-	until rounds=$(cat "$work/rounds.$1" 2>/dev/null || echo 0) && [ "$rounds" ]; do :; done
-	echo "$rounds"
+	until [ "$rounds" ]; do read -r rounds <"$work/rounds.$1" || pause 0.01; done
 }
 progress() { # of all programs, by two rounds
-	local p end=$((SECONDS + patience)) before=()
-	for p in {0..6}; do before[$p]=$(rounds_of "$p"); done
+	local p end=$((SECONDS + patience)) rounds before=()
 	for p in {0..6}; do
-		until [ "$(rounds_of "$p")" -gt $((before[p] + 1)) ]; do
+		rounds_of "$p"
+		before[$p]=$rounds
+	done
+	for p in {0..6}; do
+		until rounds_of "$p" && [ "$rounds" -gt $((before[p] + 1)) ]; do
 			if ((SECONDS >= end)); then
 				((++nr_standing))
 				complain "program $p stands"
 				"$ghost" status --threads 2>&1 | sed 's/^/#   /'
 				return
 			fi
-			pause 0.05
+			pause 0.2
 		done
 	done
 }

@@ -6,7 +6,7 @@
 # nothing, and nothing is left.
 # In: build/cli/ghost, build/tests/vm/chaos/garbage. Out: TAP.
 # GHOST_SEED=N repeats a storm, GHOST_FAULTS=N makes it shorter or longer (12; a night: 500),
-# GHOST_VERBOSE=1 tells of each fault.
+# GHOST_KINDS='kill offline' has only these, GHOST_VERBOSE=1 tells of each fault.
 # limit: 3000
 set -uo pipefail
 root=${GHOST_TESTS_ROOT:-$(cd "$(dirname "$0")/../../.." && pwd)}
