@@ -47,7 +47,7 @@ mark() { lines=$(wc -l <"$work/journal"); }
 # ---- start ----
 
 printf 'policy = fifo_percpu\ncpus = 0-1\nrestart = yes\n' >"$conf"
-succeeds 'start ends well' -- systemctl --user start $unit
+succeeds 'start ends well' -- ctl start $unit
 is 'once the policy decides' "$(state)" 'active online fifo_percpu'
 main=$(shows MainPID) agent=$(status_of agent_pid)
 is 'the main process is the keeper' "$(status_of keeper_pid)" "$main"
@@ -61,7 +61,7 @@ goes_on 'a thread that is put in runs'
 # ---- reload ----
 
 printf 'policy = fifo_central\nslice = 3ms\ncpus = 0-1\nrestart = yes\n' >"$conf"
-succeeds 'reload ends well' -- systemctl --user reload $unit
+succeeds 'reload ends well' -- ctl reload $unit
 is 'once the new policy decides' "$(state)" 'active online fifo_central'
 is 'in another process' "$([ "$(status_of agent_pid)" != "$agent" ]; echo $?)" 0
 is 'with the keeper that was there' "$(shows MainPID)" "$main"
@@ -74,7 +74,7 @@ is 'as processes of the service' $? 0
 goes_on 'the thread runs on'
 mark
 printf 'policy = fifo_central\nslice = 3 hours\n' >"$conf"
-systemctl --user reload $unit 2>"$work/err"
+ctl reload $unit 2>"$work/err"
 is 'with a file that has become wrong reload fails' "$([ $? != 0 ]; echo $?)" 0
 is 'and the policy decides on' "$(state) $(status_of agent_pid)" "active online fifo_central $agent"
 contains 'web.conf:2:9: .*3 hours' 'the journal says in which line' "$(told)"
@@ -109,9 +109,9 @@ is 'in the fair class' "$(sched_of $member)" 0
 
 "$ghost" attach "$(status_of id)" $member
 printf 'policy = fifo_percpu\ncpus = 0-1\nrestart = yes\n' >"$conf"
-systemctl --user reload $unit
+ctl reload $unit
 is 'reloaded once more' "$(state)" 'active online fifo_percpu'
-succeeds 'stop ends well' -- systemctl --user stop $unit
+succeeds 'stop ends well' -- ctl stop $unit
 is 'and the service has not failed' "$(shows ActiveState) $(shows Result)" 'inactive success'
 goes_on 'its thread goes on'
 is 'in the fair class' "$(sched_of $member)" 0
@@ -121,7 +121,7 @@ clean 'agents that a reload has started are gone, and nothing is left'
 
 mark
 printf 'policy = fifo_percpu\nslcie = 1ms\n' >"$conf"
-systemctl --user start $unit 2>"$work/err"
+ctl start $unit 2>"$work/err"
 is 'with a wrong file it does not start' "$([ $? != 0 ]; echo $?)" 0
 sleep 3
 is 'which is not tried again and again' "$(shows ActiveState) $(shows NRestarts)" 'failed 0'
@@ -129,7 +129,7 @@ contains "web.conf:2:1: .*did you mean 'slice'" 'and the journal says why' "$(to
 mkdir /sys/fs/cgroup/shop
 echo $member >/sys/fs/cgroup/shop/cgroup.procs
 printf 'policy = fifo_percpu\nslice = 1ms\ncgroup = shop\n' >"$conf"
-succeeds 'with a right one it does' -- systemctl --user start $unit
+succeeds 'with a right one it does' -- ctl start $unit
 member_is() { [ "$(sched_of $member)" = "$1" ]; }
 await 20 member_is 7
 is 'and the threads of the cgroup it names are in' $? 0
@@ -143,6 +143,6 @@ is 'an enclave that somebody destroys is made again' "$(state)" 'active online f
 await 20 member_is 7
 is 'and the threads of the cgroup are in again' $? 0
 contains 'another command destroyed enclave' 'the journal says so' "$(told)"
-succeeds 'stop ends well' -- systemctl --user stop $unit
+succeeds 'stop ends well' -- ctl stop $unit
 clean 'and nothing is left'
 printf '1..%d\n' $n

@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Four enclaves with real programs in them, one of them a user's, and one fault after the other: the
-# programs go on within a bound, what they write is right, the other enclaves notice
-# nothing, and nothing is left.
+# Four enclaves with real programs in them, one of them a user's, and one fault after
+# the other: the programs go on within a bound, what they write is right, the other
+# enclaves notice nothing, and nothing is left.
 # In: build/cli/ghost, build/tests/vm/chaos/garbage. Out: TAP.
-# GHOST_SEED=N repeats a storm, GHOST_FAULTS=N makes it shorter or longer (12; a night: 500),
+# GHOST_SEED=N repeats a storm, GHOST_FAULTS=N makes it shorter or longer (12; .ci/night: 500),
 # GHOST_KINDS='kill offline' has only these, GHOST_VERBOSE=1 tells of each fault.
 # limit: 3000
 set -uo pipefail
