@@ -626,7 +626,8 @@ static void heartbeat_enclave(__u32 enclave)
 	if (!e || e->state == GHOST_ENCLAVE_FREE)
 		return;
 	queue_beat(enclave);
-	if (e->nowhere) {
+	/* A change of its CPUs may have looked just before one came. */
+	if (e->nowhere && enclave_look_where(enclave)) {
 		enclave_clear_out(enclave);
 		return;
 	}

@@ -323,19 +323,37 @@ static void test_heartbeat_wakes_every_cpu_for_what_is_left_in_the_fallback(void
 	}
 }
 
+static void goes_offline(__u32 id)
+{
+	for (__u32 cpu = 0; cpu < FAKE_CPUS; cpu++)
+		if (fake.cpu[cpu].enclave == id)
+			fake.cpu[cpu].off = 1;
+	fake.enclave[id].nowhere = 1;
+}
+
 static void test_heartbeat_enqueues_anew_who_waits_where_no_cpu_is(void **state)
 {
 	left_in(1, FAKE_CUSTODY);
-	fake.enclave[1].nowhere = 1;
+	goes_offline(1);
 	beats(1);
 	assert_reenqueued(1, 1);
 	setup(NULL);
 	fake.enclave[1].state = GHOST_ENCLAVE_LOST;
 	left_in(1, FAKE_FALLBACK);
-	fake.enclave[1].nowhere = 1;
+	goes_offline(1);
 	beats(1);
 	assert_int_equal(fake.reenqueues[1][PORT_FALLBACK], 1);
 	assert_int_equal(sum(fake.kicks), 0);
+}
+
+/* A change of CPUs looked, one came, and the change wrote down what it had seen. */
+static void test_heartbeat_finds_a_cpu_that_came_unseen(void **state)
+{
+	left_in(1, FAKE_CUSTODY);
+	fake.enclave[1].nowhere = 1;
+	beats(1);
+	assert_reenqueued(1, 0);
+	assert_int_equal(fake.enclave[1].nowhere, 0);
 }
 
 static void test_heartbeat_leaves_what_waits_for_agents_to_them(void **state)
@@ -675,6 +693,7 @@ int main(void)
 		T(test_heartbeat_enqueues_anew_what_is_left_in_custody_without_agents),
 		T(test_heartbeat_wakes_every_cpu_for_what_is_left_in_the_fallback),
 		T(test_heartbeat_enqueues_anew_who_waits_where_no_cpu_is),
+		T(test_heartbeat_finds_a_cpu_that_came_unseen),
 		T(test_heartbeat_leaves_what_waits_for_agents_to_them),
 		T(test_heartbeat_gives_agents_what_is_left_in_the_fallback),
 		T(test_heartbeat_leaves_an_enclave_without_waiting_threads_alone),
