@@ -29,12 +29,14 @@ enum ghost_lost_reason {
 
 /*
  * By what the kernel side runs threads while no agents decide; ghost_ctl.flags of
- * GHOST_CTL_ENCLAVE_CREATE. Both are first come, first served.
+ * GHOST_CTL_ENCLAVE_CREATE. The first two are first come, first served; the third
+ * takes weights below 25 and above 400 for these.
  */
 enum ghost_fallback {
 	GHOST_FALLBACK_FIFO = 0,     /* slices of 5 ms */
 	GHOST_FALLBACK_WEIGHTED = 1, /* of 10 ms at nice 0, else by weight; 1 to 100 ms */
-	GHOST_FALLBACK_MAX = 1,
+	GHOST_FALLBACK_FAIR = 2,     /* of 5 ms; who had least, by weight, is first */
+	GHOST_FALLBACK_MAX = 2,
 };
 
 /* Which messages about CPUs are sent; ghost_ctl.flags of GHOST_CTL_DELIVER. */

@@ -190,6 +190,21 @@ static __always_inline int enqueue_cause(const struct task_struct *p, u64 enq_fl
 }
 
 /*
+ * Into the fallback's queue, which is in order of time whatever the fallback is: the kernel
+ * ends a scheduler that mixes both kinds of insertion in one queue (7.3).
+ */
+static __always_inline void insert_fallback(struct task_struct *p, u64 place, u64 slice_ns)
+{
+	struct scx_bpf_dsq_insert_vtime_args a = {
+		.dsq_id = DSQ_FALLBACK(who_enclave(p->scx.dsq_vtime)),
+		.slice = slice_ns,
+		.vtime = who_at(p->scx.dsq_vtime, place),
+	};
+
+	__scx_bpf_dsq_insert_vtime(p, &a);
+}
+
+/*
  * Into the global DSQ, which wakes nobody by itself (7.2). But if its CPU would
  * go idle now, it stays there: nobody would look into the global DSQ again.
  */
@@ -218,7 +233,7 @@ static __always_inline void enqueue_agent(struct task_struct *p, u32 enclave, u3
 		scx_bpf_dsq_insert(p, DSQ_AGENT(cpu), AGENT_SLICE_NS, 0);
 		return;
 	case AGENT_TURN:
-		scx_bpf_dsq_insert(p, DSQ_FALLBACK(enclave), FALLBACK_SLICE_NS, 0);
+		insert_fallback(p, event_fallback_guest(enclave), FALLBACK_SLICE_NS);
 		break;
 	case AGENT_FIRST:
 		scx_bpf_dsq_insert(p, K_ENUM(scx_dsq_id_flags, SCX_DSQ_LOCAL), AGENT_SLICE_NS,
@@ -252,8 +267,8 @@ void BPF_PROG(ghost_enqueue, struct task_struct *p, u64 enq_flags)
 		scx_bpf_dsq_insert(p, DSQ_CUSTODY(enclave), FALLBACK_SLICE_NS, 0);
 		return;
 	case EVENT_FALLBACK:
-		scx_bpf_dsq_insert(p, DSQ_FALLBACK(enclave), event_fallback_slice(who_index(who)),
-				   0);
+		insert_fallback(p, event_fallback_place(who_index(who)),
+				event_fallback_slice(who_index(who)));
 		event_fallback_wake(who_index(who), here);
 		return;
 	default:

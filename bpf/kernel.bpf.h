@@ -157,6 +157,13 @@ struct sched_ext_ops {
 
 #pragma clang attribute pop
 
+struct scx_bpf_dsq_insert_vtime_args {
+	u64 dsq_id;
+	u64 slice;
+	u64 vtime;
+	u64 enq_flags;
+};
+
 struct bpf_iter_num {
 	u64 opaque[1];
 } __attribute__((aligned(8)));
@@ -194,6 +201,7 @@ enum scx_deq_flags {
 };
 
 enum scx_ent_flags {
+	SCX_TASK_QUEUED = 1 << 0,
 	SCX_TASK_REENQ_REASON_SHIFT = 12,
 	SCX_TASK_REENQ_REASON_MASK = 3 << 12,
 	SCX_TASK_REENQ_KFUNC = 1 << 12,
@@ -214,6 +222,8 @@ enum scx_public_consts {
 
 extern s32 scx_bpf_create_dsq(u64 dsq_id, s32 node) __ksym;
 extern void scx_bpf_dsq_insert(struct task_struct *p, u64 dsq_id, u64 slice, u64 enq_flags) __ksym;
+extern bool __scx_bpf_dsq_insert_vtime(struct task_struct *p,
+				       struct scx_bpf_dsq_insert_vtime_args *args) __ksym;
 extern bool scx_bpf_dsq_move_to_local(u64 dsq_id) __ksym;
 /* libbpf strips the last suffix: this is the kernel's scx_bpf_dsq_move_to_local___v2 (7.1). */
 extern bool scx_bpf_dsq_move_to_local___v2___compat(u64 dsq_id, u64 enq_flags) __ksym __weak;

@@ -368,21 +368,18 @@ static __always_inline int port_waiting(u32 enclave, enum port_place place)
 	return scx_bpf_dsq_nr_queued(dsq_of(enclave, place)) > 0;
 }
 
-static __always_inline u32 port_fallback_look(u32 enclave, u32 slots[PORT_FALLBACK_LOOK])
+static __always_inline u32 port_fallback_look(u32 enclave, u64 who[PORT_FALLBACK_LOOK])
 {
 	struct bpf_iter_scx_dsq it;
 	struct task_struct *p;
 	u32 nr = 0, i;
-	u64 who;
 
 	if (!bpf_iter_scx_dsq_new(&it, DSQ_FALLBACK(enclave), 0)) {
 		for (i = 0; i < PORT_FALLBACK_LOOK; i++) {
 			p = bpf_iter_scx_dsq_next(&it);
 			if (!p)
 				break;
-			who = p->scx.dsq_vtime;
-			if (who_kind(who) == WHO_MEMBER)
-				slots[nr++ % PORT_FALLBACK_LOOK] = who_index(who);
+			who[nr++ % PORT_FALLBACK_LOOK] = p->scx.dsq_vtime;
 		}
 	}
 	bpf_iter_scx_dsq_destroy(&it);
@@ -407,6 +404,18 @@ static __always_inline int port_agent_run(u32 cpu)
 static __always_inline void port_keep(struct port_thread *prev, u64 slice_ns)
 {
 	scx_bpf_task_set_slice((struct task_struct *)prev, slice_ns);
+}
+
+static __always_inline u32 port_prev_member(const struct port_thread *prev, u64 *runtime_ns)
+{
+	const struct task_struct *p = (const struct task_struct *)prev;
+
+	if (who_kind(p->scx.dsq_vtime) != WHO_MEMBER ||
+	    !(p->scx.flags & K_ENUM(scx_ent_flags, SCX_TASK_QUEUED)))
+		return 0;
+	/* Up to date: the kernel has accounted for it before it asks us (balance_one(), 7.3). */
+	*runtime_ns = p->se.sum_exec_runtime;
+	return who_index(p->scx.dsq_vtime);
 }
 
 #endif

@@ -70,7 +70,8 @@ static const struct argp_option run_options[] = {
 	{ "restart", KEY_RESTART, NULL, 0, "the same as --on-loss=restart", 0 },
 	{ "fallback", KEY_FALLBACK, "NAME", 0,
 	  "what the kernel runs threads by while no agents decide: 'fifo', slices of 5ms "
-	  "(default), or 'weighted', slices by nice value, 10ms at 0",
+	  "(default); 'weighted', slices by nice value, 10ms at 0; or 'fair', who had least, by nice "
+	  "value, is first",
 	  0 },
 	{ "cgroup", KEY_CGROUP, "DIR", 0,
 	  "(serve) the threads of this cgroup and those below it, also later ones: a folder "
@@ -145,7 +146,7 @@ static void set_fallback(struct arguments *a, const char *text)
 			a->run.fallback = i;
 			return;
 		}
-	usage_error(&a->verb, "--fallback wants fifo or weighted, not '%s'", text);
+	usage_error(&a->verb, "--fallback wants fifo, weighted or fair, not '%s'", text);
 }
 
 static void set_cgroup(struct arguments *a, const char *text)

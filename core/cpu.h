@@ -9,6 +9,7 @@
 
 #include "core/agent.h"
 #include "core/event.h"
+#include "core/task.h"
 #include "core/txn.h"
 
 /* Put the agent of @cpu on it. Returns 0 when it is neither parked nor here. */
@@ -33,11 +34,12 @@ static int cpu_run_agent(struct core_cpu *c, __u32 cpu, struct port_thread *prev
  */
 PORT_COLD int cpu_fallback_next(__u32 enclave, __u32 cpu)
 {
-	__u32 slots[PORT_FALLBACK_LOOK], i, nr = port_fallback_look(enclave, slots);
+	__u64 who[PORT_FALLBACK_LOOK] = { 0 };
+	__u32 i, nr = port_fallback_look(enclave, who);
 
 	for (i = 0; i < PORT_FALLBACK_LOOK; i++)
-		if (i < nr)
-			event_fallback_wake(slots[i], cpu);
+		if (i < nr && who_kind(who[i]) == WHO_MEMBER)
+			event_fallback_wake(who_index(who[i]), cpu);
 	return 0;
 }
 
@@ -47,6 +49,62 @@ static int cpu_run_fallback(__u32 enclave, __u32 cpu)
 		return 0;
 	if (port_waiting(enclave, PORT_FALLBACK))
 		cpu_fallback_next(enclave, cpu);
+	return 1;
+}
+
+/* May the member of @enclave in @slot, who waits for the fallback, run on @cpu? */
+PORT_COLD int cpu_fallback_may(__u32 enclave, __u32 cpu, __u32 slot)
+{
+	const struct ghost_status *st = port_status(enclave, slot);
+
+	return st && cpu_in(st->cpus, cpu);
+}
+
+/* Is @place before that of the first who waits for the fallback and may run on @cpu? */
+PORT_COLD int cpu_fallback_first(__u32 enclave, __u32 cpu, __u64 place)
+{
+	__u64 who[PORT_FALLBACK_LOOK] = { 0 };
+	__u32 i, nr = port_fallback_look(enclave, who);
+
+	for (i = 0; i < PORT_FALLBACK_LOOK; i++) {
+		if (i >= nr)
+			break;
+		if (who_kind(who[i]) != WHO_MEMBER ||
+		    cpu_fallback_may(enclave, cpu, who_index(who[i])))
+			return (__s64)(who[i] - who_at(0, place)) > 0;
+	}
+	return 0;
+}
+
+/*
+ * Does @prev go on, as it has had less than those who wait? The kernel puts it back only
+ * after this: of two threads each would get every other slice, whatever their weight.
+ */
+static int cpu_fallback_stays(struct core_cpu *c, __u32 enclave, __u32 cpu,
+			      struct port_thread *prev)
+{
+	struct core_enclave *e = port_enclave(enclave);
+	struct ghost_status *st;
+	struct core_task *t;
+	__u64 runtime_ns;
+	__u32 slot;
+
+	/* Whom agents have come for, or who was kicked off, passes enqueue. */
+	if (!prev || !e || e->fallback != GHOST_FALLBACK_FAIR || enclave_online(e) || c->kicked)
+		return 0;
+	slot = port_prev_member(prev, &runtime_ns);
+	t = slot ? port_task(slot) : 0;
+	if (!t || t->enclave != enclave || t->state != CORE_TASK_FALLBACK ||
+	    (t->flags & (CORE_TASK_YIELDED | CORE_TASK_OUTSIDE)))
+		return 0;
+	st = port_status(enclave, slot);
+	if (!st)
+		return 0;
+	event_ran(t, st, runtime_ns);
+	if (!cpu_fallback_first(enclave, cpu, t->vtime_ns))
+		return 0;
+	event_fallback_runs(t, e);
+	port_keep(prev, FALLBACK_SLICE_NS);
 	return 1;
 }
 
@@ -104,7 +162,7 @@ static void cpu_dispatch_online(struct core_cpu *c, __u32 enclave, __u32 cpu,
 	}
 }
 
-/* Nobody decides for @enclave: first come, first served. */
+/* Nobody decides for @enclave. */
 static void cpu_dispatch_fallback(struct core_cpu *c, __u32 enclave, __u32 cpu,
 				  struct port_thread *prev)
 {
@@ -112,7 +170,7 @@ static void cpu_dispatch_fallback(struct core_cpu *c, __u32 enclave, __u32 cpu,
 
 	/* Agents that lost their enclave are let go, to notice it; once, then they take turns. */
 	c->yielded = 0;
-	if (cpu_run_agent(c, cpu, prev))
+	if (cpu_run_agent(c, cpu, prev) || cpu_fallback_stays(c, enclave, cpu, prev))
 		return;
 	if (cpu_run_fallback(enclave, cpu) || !es)
 		return;

@@ -408,6 +408,7 @@ static int enclave_create(const struct ghost_ctl *ctl)
 	e->max_tasks = ctl->capacity;
 	e->slo_ns = 0;
 	e->fallback = ctl->flags;
+	e->vtime_ns = 0;
 	e->gen++;
 	for (i = 0; i < GHOST_CPU_WORDS; i++)
 		e->cpus[i] = 0;
@@ -689,7 +690,7 @@ static void heartbeat_slot(const struct core_slots *s, __u32 slot, __u64 now)
 	if (e && e->slo_ns && waited > e->slo_ns && t->since_ns >= e->slo_from_ns)
 		cpu_waited(t->enclave, port_this_cpu(), waited);
 	if (e && e->stall_ns && waited > e->stall_ns)
-		enclave_lose(t->enclave, GHOST_LOST_STALL, t->tid, waited);
+		enclave_lose(t->enclave, GHOST_LOST_STALL, (__u32)t->gtid, waited);
 }
 
 /* Every HEARTBEAT_NS. */

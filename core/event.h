@@ -16,7 +16,7 @@
 /* Where a runnable thread waits. */
 enum event_verdict {
 	EVENT_CUSTODY,	/* parked until an agent commits it */
-	EVENT_FALLBACK, /* the enclave's own FIFO, run without an agent */
+	EVENT_FALLBACK, /* the enclave's own queue, run without an agent */
 	EVENT_GLOBAL,	/* no CPU of the enclave may run it, or none has for long: any CPU */
 };
 
@@ -100,7 +100,7 @@ static int event_task_join(__u32 slot, __u32 enclave, __u32 tid)
 	t->returns = 0;
 	t->epoch = e->epoch;
 	t->assoc = 0;
-	t->tid = tid;
+	t->vtime_ns = e->vtime_ns;
 	t->gtid = (__u64)port_fetch_add(&s->next_gen, 1) << 32 | tid;
 	t->seq++;
 	st->gtid = t->gtid;
@@ -143,10 +143,13 @@ static __u32 event_task_take(__u32 enclave, __u32 tid)
 #define FALLBACK_WEIGHTED_NS (10 * 1000 * 1000ull) /* at weight 100 */
 #define FALLBACK_WEIGHTED_MIN_NS (1000 * 1000ull)
 #define FALLBACK_WEIGHTED_MAX_NS (100 * 1000 * 1000ull)
+#define FALLBACK_FAIR_MIN 25 /* weights */
+#define FALLBACK_FAIR_MAX 400
 
 /*
- * The slice of the member in @slot, which goes to the fallback. All wait in one FIFO, so its
- * length is what each gets of the CPUs; the kernel ends slices at its ticks.
+ * The slice of the member in @slot, which goes to the fallback. Where all wait in the order
+ * in which they come, its length is what each gets of the CPUs; the kernel ends slices at
+ * its ticks.
  */
 static __u64 event_fallback_slice(__u32 slot)
 {
@@ -162,6 +165,60 @@ static __u64 event_fallback_slice(__u32 slot)
 	if (ns < FALLBACK_WEIGHTED_MIN_NS)
 		return FALLBACK_WEIGHTED_MIN_NS;
 	return ns > FALLBACK_WEIGHTED_MAX_NS ? FALLBACK_WEIGHTED_MAX_NS : ns;
+}
+
+/* The place of the member in @slot in the fallback's queue: a time, the least is first. */
+static __u64 event_fallback_place(__u32 slot)
+{
+	const struct core_task *t = port_task(slot);
+	const struct core_enclave *e = t ? port_enclave(t->enclave) : 0;
+
+	if (!e)
+		return port_now_ns();
+	return e->fallback == GHOST_FALLBACK_FAIR ? t->vtime_ns : t->since_ns;
+}
+
+/* The place there of one who is no member and comes now. */
+static __u64 event_fallback_guest(__u32 enclave)
+{
+	const struct core_enclave *e = port_enclave(enclave);
+
+	return e && e->fallback == GHOST_FALLBACK_FAIR ? e->vtime_ns : port_now_ns();
+}
+
+/*
+ * The member @t has consumed @runtime_ns in its life: the last of it by the fallback?
+ * All weights would make one at nice 19 wait for a minute for one at nice -20, and the
+ * kernel throws a scheduler out for that (timeout_ms).
+ */
+static void event_ran(struct core_task *t, struct ghost_status *st, __u64 runtime_ns)
+{
+	__u32 weight = st->weight;
+
+	if (weight < FALLBACK_FAIR_MIN)
+		weight = FALLBACK_FAIR_MIN;
+	if (weight > FALLBACK_FAIR_MAX)
+		weight = FALLBACK_FAIR_MAX;
+	if (t->state == CORE_TASK_FALLBACK)
+		t->vtime_ns += (runtime_ns - st->runtime_ns) * 100 / weight;
+	st->runtime_ns = runtime_ns;
+}
+
+/* The fallback runs the member @t: nobody who runs is further behind. */
+static void event_fallback_runs(const struct core_task *t, struct core_enclave *e)
+{
+	/* Two at once may set it back a little. */
+	if ((__s64)(t->vtime_ns - e->vtime_ns) > 0)
+		e->vtime_ns = t->vtime_ns;
+}
+
+/* It begins to wait for the fallback. Who sleeps saves up no more than a slice. */
+static void event_fallback_waits(struct core_task *t, const struct core_enclave *e)
+{
+	__u64 least = e->vtime_ns - FALLBACK_SLICE_NS;
+
+	if ((__s64)(least - t->vtime_ns) > 0)
+		t->vtime_ns = least;
 }
 
 /* How much choice does its affinity leave the agents? */
@@ -329,8 +386,10 @@ static int event_task_enqueue(__u32 slot, int cause, __u32 here, int confined, _
 		verdict = EVENT_CUSTODY;
 	else
 		verdict = EVENT_FALLBACK;
+	event_ran(t, st, runtime_ns);
+	if (verdict == EVENT_FALLBACK)
+		event_fallback_waits(t, e);
 	t->state = verdict == EVENT_CUSTODY ? CORE_TASK_CUSTODY : CORE_TASK_FALLBACK;
-	st->runtime_ns = runtime_ns;
 	m.time_ns = port_now_ns();
 	if (before == CORE_TASK_FALLBACK && cause == EVENT_RESTORE)
 		event_unscheduled(t, e, m.time_ns);
@@ -470,7 +529,10 @@ static void event_task_running(__u32 slot, __u32 here)
 	t->returns = 0;
 	if (t->state == CORE_TASK_FALLBACK) {
 		e = port_enclave(t->enclave);
-		if (e && t->since_ns)
+		if (!e)
+			return;
+		event_fallback_runs(t, e);
+		if (t->since_ns)
 			event_unscheduled(t, e, port_now_ns());
 		return;
 	}
@@ -519,10 +581,10 @@ static void event_task_blocked(__u32 slot, __u32 here, __u64 runtime_ns)
 		m.nice = st->nice;
 		m.parent_tid = st->parent_tid;
 	}
+	event_ran(t, st, runtime_ns);
 	t->state = CORE_TASK_BLOCKED;
 	t->flags &= ~CORE_TASK_YIELDED;
 	st->cpu = here;
-	st->runtime_ns = runtime_ns;
 	m.time_ns = port_now_ns();
 	m.cpu_seq = event_left(t, slot, here);
 	event_rtla(t, here, GHOST_RUN_RTLA_ON_BLOCKED);

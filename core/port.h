@@ -130,17 +130,19 @@ enum port_place {
 PORT_FN void port_reenqueue(__u32 enclave, enum port_place place);
 PORT_FN int port_waiting(__u32 enclave, enum port_place place); /* is anyone there? */
 
-/* Slots of the first members who wait for the fallback. Returns their number. */
+/* Who is first in the queue of the fallback, and where (core/task.h). Returns their number. */
 #define PORT_FALLBACK_LOOK 4
-PORT_FN __u32 port_fallback_look(__u32 enclave, __u32 slots[PORT_FALLBACK_LOOK]);
+PORT_FN __u32 port_fallback_look(__u32 enclave, __u64 who[PORT_FALLBACK_LOOK]);
 
 /*
  * For the CPU that dispatches: put a thread on its queue. 0 when there is
  * none. @prev is the thread that has just run there and still could.
  */
 struct port_thread;
-PORT_FN int port_fallback_run(__u32 enclave);			  /* the one that waits longest */
+PORT_FN int port_fallback_run(__u32 enclave);			  /* the first in its queue */
 PORT_FN int port_agent_run(__u32 cpu);				  /* the parked agent of @cpu */
 PORT_FN void port_keep(struct port_thread *prev, __u64 slice_ns); /* @prev itself goes on */
+/* The slot of @prev, and what it has consumed in its life; 0: it is no member, or cannot go on. */
+PORT_FN __u32 port_prev_member(const struct port_thread *prev, __u64 *runtime_ns);
 
 #endif

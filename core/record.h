@@ -60,8 +60,10 @@ struct core_task {
 	__u32 flags;
 	__u64 gtid;
 	__u64 since_ns;
-	__u32 next_free;
-	__u32 tid;
+	union {
+		__u32 next_free; /* while it is in the list of free slots */
+		__u64 vtime_ns;	 /* what it has had of the fallback, by weight */
+	};
 	__u64 assoc;
 	__u32 epoch;   /* core_enclave.epoch at its last message */
 	__u16 on;      /* 1 + the CPU for which it is committed, until it leaves that; 0: none */
@@ -162,7 +164,8 @@ struct core_enclave {
 	__u64 slo_from_ns; /* who was ready before does not count */
 	__u32 fallback;	   /* enum ghost_fallback */
 	__u32 nowhere;	   /* none of its CPUs is online */
-	__u64 pad[3];
+	__u64 vtime_ns;	   /* the vtime_ns of those whom the fallback runs */
+	__u64 pad[2];
 	__u64 cpus[GHOST_CPU_WORDS];
 	__u64 asked[GHOST_CPU_WORDS]; /* that it is to have, while they change */
 };

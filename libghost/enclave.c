@@ -441,6 +441,7 @@ const char *ghost_fallback_name(uint32_t fallback)
 	static const char *const names[] = {
 		[GHOST_FALLBACK_FIFO] = "fifo",
 		[GHOST_FALLBACK_WEIGHTED] = "weighted",
+		[GHOST_FALLBACK_FAIR] = "fair",
 	};
 
 	return NAME_OF(names, fallback);

@@ -94,6 +94,7 @@ void fuzz_draw(struct fuzz_case *ret, uint64_t seed, const char *policy, uint32_
 	/* Last: what a seed stood for before there was this, it stands for still. */
 	for (uint32_t i = 0; i < c.nr_work; i++)
 		c.work[i].nice = random_below(&r, 3) ? 0 : 1 + random_below(&r, 19);
+	c.fallback = random_below(&r, GHOST_FALLBACK_MAX + 1);
 	qsort(c.plan.faults, c.plan.nr, sizeof(c.plan.faults[0]), by_time);
 	*ret = c;
 }
@@ -126,6 +127,8 @@ void fuzz_format(const struct fuzz_case *c, char *buf, size_t size)
 		ADD(" fair=%" PRIu64 ":%" PRIu64, c->fair_every_ns, c->fair_for_ns);
 	if (c->stall_ns)
 		ADD(" stall=%" PRIu64, c->stall_ns);
+	if (c->fallback)
+		ADD(" fallback=%u", c->fallback);
 	if (c->plan.interrupt_ppm)
 		ADD(" interrupt=%u", c->plan.interrupt_ppm);
 	for (uint32_t i = 0; i < c->nr_work; i++) {
@@ -189,6 +192,7 @@ static int parse_pair(struct fuzz_case *c, const char *key, const char *value)
 		{ "fine", NULL, &c->fine },
 		{ "reuse", NULL, &c->reuse },
 		{ "events", NULL, &c->max_events },
+		{ "fallback", NULL, &c->fallback },
 		{ "interrupt", NULL, &c->plan.interrupt_ppm },
 	};
 	unsigned long long n;
@@ -250,7 +254,7 @@ int fuzz_parse(struct fuzz_case *ret, const char *text, char *error, size_t size
 	if (err)
 		return err;
 	if (!c.policy[0] || !c.nr_work || !c.cpus || c.cpus > GHOST_CPUS_MAX ||
-	    c.enclave_cpus > c.cpus || !c.duration_ns) {
+	    c.enclave_cpus > c.cpus || !c.duration_ns || c.fallback > GHOST_FALLBACK_MAX) {
 		snprintf(error, size,
 			 "a case needs at least policy, cpus (1 to %d), duration and work",
 			 GHOST_CPUS_MAX);
@@ -278,6 +282,7 @@ int fuzz_run(const struct fuzz_case *c, struct sim_report *ret, trace_fn trace, 
 		.max_events = c->max_events,
 		.seed = c->seed,
 		.stall_ns = c->stall_ns,
+		.fallback = c->fallback,
 		.fair_every_ns = c->fair_every_ns,
 		.fair_for_ns = c->fair_for_ns,
 		.window_ns = c->window_ns,
@@ -446,6 +451,7 @@ static bool simpler(struct shrink *s)
 	TRY(t.topology[0], t.topology[0] = 0);
 	TRY(t.reuse, t.reuse = 0);
 	TRY(t.window_ns, t.window_ns = 0);
+	TRY(t.fallback, t.fallback = 0);
 	TRY(t.plan.interrupt_ppm, t.plan.interrupt_ppm = 0);
 	TRY(t.fine, t.fine = 0);
 	TRY(t.slice_ns, t.slice_ns = 0);

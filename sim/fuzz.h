@@ -30,6 +30,7 @@ struct fuzz_case {
 	uint64_t window_ns;
 	uint64_t fair_every_ns, fair_for_ns;
 	uint64_t stall_ns;
+	uint32_t fallback; /* enum ghost_fallback */
 	uint64_t duration_ns;
 	uint32_t max_events;
 	uint32_t nr_work;

@@ -157,6 +157,20 @@ static void place(struct thread *t, enum thread_place where, struct list *l, boo
 		list_add(l, &t->link);
 }
 
+/* In the fallback's queue, which is in order of time; bpf: insert_fallback(). */
+static void place_in_fallback(struct machine *m, struct thread *t, uint64_t when)
+{
+	struct list *l = &m->enclave[who_enclave(t->who)].fallback;
+	struct node *after = l->head.prev;
+
+	t->who = who_at(t->who, when);
+	while (after != &l->head &&
+	       (int64_t)(list_entry(after, struct thread, link)->who - t->who) > 0)
+		after = after->prev;
+	t->place = PLACE_FALLBACK;
+	list_insert(l, &t->link, after);
+}
+
 static void unplace(struct machine *m, struct thread *t)
 {
 	if (t->place == PLACE_FAIR) {
@@ -335,7 +349,7 @@ static void enqueue_agent(struct machine *m, struct thread *t, bool woken)
 		return;
 	case AGENT_TURN:
 		t->slice_ns = FALLBACK_SLICE_NS;
-		place(t, PLACE_FALLBACK, &m->enclave[enclave].fallback, false);
+		place_in_fallback(m, t, event_fallback_guest(enclave));
 		break;
 	case AGENT_FIRST:
 		insert_local(m, t, true);
@@ -362,7 +376,7 @@ void kernel_arrive(struct machine *m, struct thread *t)
 	case PLACE_FALLBACK:
 		t->slice_ns = event_fallback_slice(slot_of(t));
 		t->stamp = ++m->stamp;
-		place(t, PLACE_FALLBACK, &m->enclave[enclave].fallback, false);
+		place_in_fallback(m, t, event_fallback_place(slot_of(t)));
 		event_fallback_wake(slot_of(t), t->cpu);
 		break;
 	default:

@@ -333,9 +333,9 @@ static void law_place(struct machine *m, struct thread *t)
 	m->law->counts.places++;
 	ct = &m->tasks[who_index(t->who)];
 	st = &m->enclave[ct->enclave].status[who_index(t->who)];
-	if (ct->tid != t->tid || ct->enclave != who_enclave(t->who)) {
-		machine_break(m, "slot %u is thread %u and thread %u", who_index(t->who), ct->tid,
-			      t->tid);
+	if ((__u32)ct->gtid != t->tid || ct->enclave != who_enclave(t->who)) {
+		machine_break(m, "slot %u is thread %u and thread %u", who_index(t->who),
+			      (__u32)ct->gtid, t->tid);
 		return;
 	}
 	switch (t->place) {

@@ -391,17 +391,14 @@ static inline int port_waiting(__u32 enclave, enum port_place place)
 	return waiting_list(enclave, place)->nr > 0;
 }
 
-static inline __u32 port_fallback_look(__u32 enclave, __u32 slots[PORT_FALLBACK_LOOK])
+static inline __u32 port_fallback_look(__u32 enclave, __u64 who[PORT_FALLBACK_LOOK])
 {
 	__u32 nr = 0;
 
 	list_for_each(n, save, waiting_list(enclave, PORT_FALLBACK)) {
-		struct thread *t = list_entry(n, struct thread, link);
-
 		if (nr == PORT_FALLBACK_LOOK)
 			break;
-		if (who_kind(t->who) == WHO_MEMBER)
-			slots[nr++] = who_index(t->who);
+		who[nr++] = list_entry(n, struct thread, link)->who;
 	}
 	return nr;
 }
@@ -436,6 +433,16 @@ static inline int port_agent_run(__u32 cpu)
 static inline void port_keep(struct port_thread *prev, __u64 slice_ns)
 {
 	((struct thread *)prev)->slice_ns = slice_ns;
+}
+
+static inline __u32 port_prev_member(const struct port_thread *prev, __u64 *runtime_ns)
+{
+	const struct thread *t = (const struct thread *)prev;
+
+	if (who_kind(t->who) != WHO_MEMBER)
+		return 0;
+	*runtime_ns = t->runtime_ns;
+	return who_index(t->who);
 }
 
 #endif

@@ -234,7 +234,8 @@ static void admin_main(struct process *p, void *arg)
 	struct ghost_cpuset cpus = s->m->online;
 	struct ghost_enclave_opts opts = { .size = sizeof(opts),
 					   .cpus = &cpus,
-					   .stall_ns = s->opt.stall_ns };
+					   .stall_ns = s->opt.stall_ns,
+					   .fallback = s->opt.fallback };
 	struct ghost_enclave_counts counts;
 	uint64_t end;
 

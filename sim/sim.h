@@ -39,6 +39,7 @@ struct sim_options {
 	uint64_t seed;
 	uint32_t capacity;		     /* slots; 0: enough for the work */
 	uint64_t stall_ns;		     /* of the enclave; 0: the default */
+	uint32_t fallback;		     /* of the enclave: enum ghost_fallback */
 	uint64_t fair_every_ns, fair_for_ns; /* load of the fair class, per CPU; 0: none */
 	uint64_t window_ns;
 	bool reuse_tids;

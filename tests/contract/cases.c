@@ -2370,8 +2370,8 @@ static void case_without_agents_members_go_on_when_a_higher_class_is_done(struct
 	within(w, 1000, runs(w, p));
 }
 
-/* How much has the one at nice -10 run, in hundredths of the other, of two on one CPU? */
-static uint64_t advantage(struct world *w, uint32_t fallback)
+/* An enclave without agents, of one CPU. */
+static void other_with(struct world *w, uint32_t fallback)
 {
 	struct ghost_cpuset cpus = cpus_of(CPU_OTHER, -1);
 	struct ghost_enclave_opts opts = {
@@ -2379,16 +2379,23 @@ static uint64_t advantage(struct world *w, uint32_t fallback)
 		.cpus = &cpus,
 		.fallback = fallback,
 	};
-	struct puppet *p[2];
-	uint64_t had[2];
 
 	check_is(w, ghost_enclave_create(&w->other, w->backend, &opts), 0);
 	check_is(w, ghost_enclave_status(w->other)->fallback, fallback);
+}
+
+/* How much has the one at nice -10 run, in hundredths of the other, of two on one CPU? */
+static uint64_t advantage(struct world *w, uint32_t fallback)
+{
+	struct puppet *p[2];
+	uint64_t had[2];
+
+	other_with(w, fallback);
 	for (int i = 0; i < 2; i++) {
 		p[i] = puppet_new(w);
 		renice(w, p[i], i ? 10 : -10);
 		join(w, w->other, p[i]);
-		move(w, p[i], cpus);
+		move(w, p[i], cpus_of(CPU_OTHER, -1));
 		order(w, p[i], PUPPET_SPIN);
 	}
 	until(w, runs(w, p[0]));
@@ -2419,6 +2426,54 @@ static void case_or_it_gives_by_weight(struct world *w)
 
 	check_is(w, ghost_enclave_create(&w->other, w->backend, &opts), -EINVAL);
 	check(w, advantage(w, GHOST_FALLBACK_WEIGHTED) > 500);
+}
+
+/*
+ * How long do four that always run do so, on one CPU, between two naps of a fifth?
+ * In their own time, so that a machine that stands still does not count.
+ */
+static uint64_t kept_waiting_us(struct world *w, uint32_t fallback)
+{
+	struct puppet *hog[4], *p = puppet_new(w);
+	uint64_t had = 0, rounds;
+
+	other_with(w, fallback);
+	for (int i = 0; i < 4; i++) {
+		hog[i] = puppet_new(w);
+		join(w, w->other, hog[i]);
+		move(w, hog[i], cpus_of(CPU_OTHER, -1));
+		order(w, hog[i], PUPPET_SPIN);
+	}
+	p->nap_ns = 1000000;
+	join(w, w->other, p);
+	move(w, p, cpus_of(CPU_OTHER, -1));
+	order(w, p, PUPPET_DOZE);
+	pass(w, 100);
+	for (int i = 0; i < 4; i++)
+		had -= w->ops->runtime_ns(w, hog[i]);
+	rounds = ghost_load_acquire(&p->rounds);
+	pass(w, 1000);
+	for (int i = 0; i < 4; i++)
+		had += w->ops->runtime_ns(w, hog[i]);
+	/* Every other round is a nap. */
+	rounds = (ghost_load_acquire(&p->rounds) - rounds) / 2;
+	return had / (rounds + 1) / 1000;
+}
+
+static void case_the_fallback_serves_all_in_turn(struct world *w)
+{
+	check(w, kept_waiting_us(w, GHOST_FALLBACK_FIFO) > 12000);
+}
+
+static void case_a_fair_fallback_gives_by_weight(struct world *w)
+{
+	check(w, advantage(w, GHOST_FALLBACK_FAIR) > 500);
+}
+
+/* Slices are of 5 ms, which end at a tick: two ticks at most. */
+static void case_in_a_fair_fallback_who_sleeps_most_waits_for_one_slice(struct world *w)
+{
+	check(w, kept_waiting_us(w, GHOST_FALLBACK_FAIR) < 12000);
 }
 
 static void case_agents_that_come_online_get_what_the_fallback_had(struct world *w)
@@ -2559,6 +2614,9 @@ const struct contract_case contract_cases[] = {
 	CASE(case_without_agents_members_go_on_when_a_higher_class_is_done),
 	CASE(case_the_fallback_gives_each_the_same),
 	CASE(case_or_it_gives_by_weight),
+	CASE(case_the_fallback_serves_all_in_turn),
+	CASE(case_a_fair_fallback_gives_by_weight),
+	CASE(case_in_a_fair_fallback_who_sleeps_most_waits_for_one_slice),
 	CASE(case_agents_that_come_online_get_what_the_fallback_had),
 	{ 0 },
 };

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core/port.h"
+#include "core/task.h"
 
 #ifndef FAKE_CPUS
 #define FAKE_CPUS 8
@@ -58,6 +59,7 @@ struct fake_task {
 	__u64 slice_ns;
 	__u64 runtime_ns;
 	int confined;		     /* has migration disabled */
+	__u64 at_ns;		     /* where in the fallback's queue */
 	__u32 here;		     /* CPU of its run queue, since its last enqueue */
 	__u64 cpus[GHOST_CPU_WORDS]; /* what the kernel thinks; the status word only copies it */
 };
@@ -436,13 +438,13 @@ static inline int port_waiting(__u32 enclave, enum port_place place)
 }
 
 /* In the order of their slots is enough here. */
-static inline __u32 port_fallback_look(__u32 enclave, __u32 slots[PORT_FALLBACK_LOOK])
+static inline __u32 port_fallback_look(__u32 enclave, __u64 who[PORT_FALLBACK_LOOK])
 {
 	__u32 nr = 0;
 
 	for (__u32 slot = 1; slot < FAKE_SLOTS && nr < PORT_FALLBACK_LOOK; slot++)
 		if (fake.task[slot].enclave == enclave && fake.th[slot].place == FAKE_FALLBACK)
-			slots[nr++] = slot;
+			who[nr++] = who_at(WHO(WHO_MEMBER, enclave, slot), fake.th[slot].at_ns);
 	return nr;
 }
 
@@ -472,6 +474,17 @@ static inline void port_keep(struct port_thread *prev, __u64 slice_ns)
 	assert(prev && slice_ns);
 	fake.kept++;
 	fake.kept_ns = slice_ns;
+}
+
+/* A thread of ours is passed as its entry in fake.th, anybody else as what you like. */
+static inline __u32 port_prev_member(const struct port_thread *prev, __u64 *runtime_ns)
+{
+	const struct fake_task *th = (const struct fake_task *)prev;
+
+	if (th < fake.th || th >= fake.th + FAKE_SLOTS || th->place != FAKE_RUNS)
+		return 0;
+	*runtime_ns = th->runtime_ns;
+	return th - fake.th;
 }
 
 /* --- a machine to play with ----------------------------------------------------- */

@@ -167,6 +167,130 @@ static void test_cpu_runs_the_fallback_before_it_idles(void **state)
 	assert_false(is_idle(CPU));
 }
 
+/* A member of @enclave that the fallback runs on CPU, and whose slice is over. */
+static __u32 runs_by_the_fallback(__u64 vtime_ns)
+{
+	__u32 slot = fallback_thread();
+
+	fake.th[slot].place = FAKE_RUNS;
+	fake.th[slot].cpu = CPU;
+	fake.task[slot].vtime_ns = vtime_ns;
+	fake.status[1][slot].weight = 100;
+	return slot;
+}
+
+/* One that waits for it. */
+static __u32 waits_for_the_fallback(__u64 vtime_ns)
+{
+	__u32 slot = fallback_thread();
+
+	fake.task[slot].vtime_ns = fake.th[slot].at_ns = vtime_ns;
+	fake_mask_set(1, slot, ~0ull);
+	return slot;
+}
+
+static struct port_thread *prev_of(__u32 slot)
+{
+	return (struct port_thread *)&fake.th[slot];
+}
+
+/* Does @slot go on when CPU looks for work? */
+static int goes_on(__u32 slot)
+{
+	__u32 kept = fake.kept;
+
+	cpu_dispatch(CPU, prev_of(slot));
+	return fake.kept != kept;
+}
+
+static void test_cpu_of_a_fair_fallback_keeps_who_had_least(void **state)
+{
+	__u32 runs, other;
+
+	fake.enclave[1].fallback = GHOST_FALLBACK_FAIR;
+	runs = runs_by_the_fallback(10000000);
+	other = waits_for_the_fallback(20000000);
+	fake.enclave[1].state = GHOST_ENCLAVE_IDLE;
+	fake.th[runs].runtime_ns = fake.status[1][runs].runtime_ns + 5000000;
+	assert_true(goes_on(runs));
+	assert_int_equal(fake.kept_ns, FALLBACK_SLICE_NS);
+	assert_int_equal(fake.th[other].place, FAKE_FALLBACK);
+	assert_false(is_idle(CPU));
+	/* What it had is counted, once. */
+	assert_int_equal(fake.task[runs].vtime_ns, 15000000);
+	assert_int_equal(fake.enclave[1].vtime_ns, 15000000);
+	assert_true(goes_on(runs));
+	assert_int_equal(fake.task[runs].vtime_ns, 15000000);
+	/* Until somebody else had less. */
+	fake.th[runs].runtime_ns += 6000000;
+	assert_false(goes_on(runs));
+	assert_int_equal(fake.th[other].place, FAKE_LOCAL);
+	assert_int_equal(fake.task[runs].vtime_ns, 21000000);
+}
+
+static void test_cpu_of_a_fair_fallback_asks_who_may_run_there(void **state)
+{
+	__u32 runs, elsewhere;
+
+	fake.enclave[1].fallback = GHOST_FALLBACK_FAIR;
+	runs = runs_by_the_fallback(10000000);
+	elsewhere = waits_for_the_fallback(5000000);
+	fake_mask_set(1, elsewhere, ~(1ull << CPU));
+	waits_for_the_fallback(20000000);
+	fake.enclave[1].state = GHOST_ENCLAVE_IDLE;
+	assert_true(goes_on(runs));
+	fake_mask_set(1, elsewhere, 1ull << CPU);
+	assert_false(goes_on(runs));
+}
+
+/* Nobody is kept who does not want it, or should be elsewhere, or has had a turn as others have. */
+static void test_cpu_of_the_fallback_keeps_no_others(void **state)
+{
+	enum {
+		NOTHING,
+		YIELDS,
+		OUTSIDE,
+		KICKED,
+		THEIRS,
+		COMMITTED,
+		FIFO,
+		WEIGHTED,
+		ASLEEP,
+		AGENTS_ELSEWHERE,
+		NR
+	};
+
+	for (int why = 0; why < NR; why++) {
+		__u32 runs;
+
+		setup(NULL);
+		fake.enclave[1].fallback = GHOST_FALLBACK_FAIR;
+		runs = runs_by_the_fallback(10000000);
+		waits_for_the_fallback(20000000);
+		if (why == YIELDS)
+			fake.task[runs].flags |= CORE_TASK_YIELDED;
+		else if (why == OUTSIDE)
+			fake.task[runs].flags |= CORE_TASK_OUTSIDE;
+		else if (why == KICKED)
+			c->kicked = 1;
+		else if (why == THEIRS)
+			fake.task[runs].enclave = 2;
+		else if (why == COMMITTED)
+			fake.task[runs].state = CORE_TASK_RUNNING;
+		else if (why == FIFO)
+			fake.enclave[1].fallback = GHOST_FALLBACK_FIFO;
+		else if (why == WEIGHTED)
+			fake.enclave[1].fallback = GHOST_FALLBACK_WEIGHTED;
+		else if (why == ASLEEP)
+			fake.th[runs].place = FAKE_NOWHERE;
+		else if (why == AGENTS_ELSEWHERE)
+			c->agent_tid = 0;
+		fake.enclave[1].state = why == AGENTS_ELSEWHERE ? GHOST_ENCLAVE_ONLINE :
+								  GHOST_ENCLAVE_IDLE;
+		assert_int_equal(goes_on(runs), why == NOTHING);
+	}
+}
+
 static void test_cpu_with_nothing_at_all_idles(void **state)
 {
 	park();
@@ -1385,6 +1509,9 @@ int main(void)
 		T(test_cpu_runs_a_parked_agent_with_news_before_the_fallback),
 		T(test_cpu_that_leaves_its_enclave_looks_into_no_queue_that_is_not_there),
 		T(test_cpu_runs_the_fallback_before_it_idles),
+		T(test_cpu_of_a_fair_fallback_keeps_who_had_least),
+		T(test_cpu_of_a_fair_fallback_asks_who_may_run_there),
+		T(test_cpu_of_the_fallback_keeps_no_others),
 		T(test_cpu_with_nothing_at_all_idles),
 		T(test_cpu_without_news_leaves_a_parked_agent_parked),
 		T(test_cpu_keeps_an_agent_whose_decision_is_refused),

@@ -882,7 +882,7 @@ static void test_ctl_member_that_comes_gets_a_slot(void **state)
 	assert_in_range(slot, 1, FAKE_SLOTS - 1);
 	assert_int_equal(fake.task[slot].state, CORE_TASK_NEW);
 	assert_int_equal(fake.task[slot].enclave, 1);
-	assert_int_equal(fake.task[slot].tid, 33);
+	assert_int_equal((uint32_t)fake.task[slot].gtid, 33);
 	assert_int_equal(fake_es(1)->nr_tasks, 1);
 	assert_true(fake_es(1)->nr_no_slot == 0);
 }
@@ -1571,7 +1571,7 @@ static void test_ctl_kick_is_for_agents_on_their_cpu(void **state)
 static void test_ctl_word_of_a_thread_tells_apart_who_it_is(void **state)
 {
 	static const __u32 ids[] = { 1, 2, GHOST_ENCLAVES_MAX - 1 };
-	static const __u32 indices[] = { 0, 1, GHOST_CPUS_MAX - 1, GHOST_SLOTS_MAX - 1, ~0u };
+	static const __u32 indices[] = { 0, 1, GHOST_CPUS_MAX - 1, GHOST_SLOTS_MAX - 1 };
 
 	for (__u32 kind = WHO_MEMBER; kind <= WHO_SPINNER; kind++)
 		for (size_t i = 0; i < ARRAY_LEN(ids); i++)

@@ -12,6 +12,7 @@
 #define ONCPU (GHOST_STATUS_INUSE | GHOST_STATUS_ONCPU)
 #define FALLBACK (GHOST_STATUS_INUSE | GHOST_STATUS_FALLBACK)
 #define ISNEW (GHOST_STATUS_INUSE | GHOST_STATUS_NEW)
+#define MS(n) ((n) * 1000000ull)
 
 static int setup(void **state)
 {
@@ -702,6 +703,138 @@ static void test_event_thread_put_back_wakes_the_idle_cpu_of_its_queue(void **st
 	assert_false(fake_mask_has(fake_es(1)->idle, 0));
 }
 
+/* --- the order of the fallback ----------------------------------------------------------------------- */
+
+/* A member of an enclave without agents whose fallback is @kind; it waits for that. */
+static __u32 waiting_thread(__u32 kind, __u32 weight)
+{
+	__u32 s;
+
+	fake.enclave[1].state = GHOST_ENCLAVE_IDLE;
+	fake.enclave[1].fallback = kind;
+	s = thread_join(1, 77, ALL_CPUS, 1);
+	fake.status[1][s].weight = weight;
+	assert_int_equal(thread_enqueue(s, EVENT_WAKEUP, 0), EVENT_FALLBACK);
+	return s;
+}
+
+/* It runs for @ns, to the end of its slice, and waits again. */
+static void runs_for(__u32 s, __u64 ns)
+{
+	thread_run(s, 0);
+	fake.th[s].runtime_ns += ns - 100;
+	fake.now += ns;
+	thread_stop(s);
+	thread_enqueue(s, EVENT_SLICE, 0);
+}
+
+static void test_event_fallback_that_is_not_fair_goes_by_arrival(void **state)
+{
+	for (__u32 kind = GHOST_FALLBACK_FIFO; kind <= GHOST_FALLBACK_WEIGHTED; kind++) {
+		__u32 s = waiting_thread(kind, 100);
+
+		assert_int_equal(event_fallback_place(s), fake.now);
+		runs_for(s, MS(5));
+		assert_int_equal(event_fallback_place(s), fake.now);
+		assert_int_equal(event_fallback_guest(1), fake.now);
+	}
+}
+
+static void test_event_fair_fallback_counts_what_it_gave_by_weight(void **state)
+{
+	__u32 light = waiting_thread(GHOST_FALLBACK_FAIR, 50);
+	__u32 heavy = waiting_thread(GHOST_FALLBACK_FAIR, 200);
+	__u64 from = event_fallback_place(light);
+
+	assert_int_equal(event_fallback_place(heavy), from);
+	for (int i = 0; i < 3; i++) {
+		runs_for(light, MS(1));
+		runs_for(heavy, MS(1));
+	}
+	assert_int_equal(event_fallback_place(light) - from, MS(6));
+	assert_int_equal(event_fallback_place(heavy) - from, MS(3) / 2);
+	/* It goes to sleep having run: that counts, too. */
+	thread_run(heavy, 0);
+	fake.th[heavy].runtime_ns += MS(2) - 100;
+	thread_block(heavy);
+	thread_enqueue(heavy, EVENT_WAKEUP, 0);
+	assert_int_equal(event_fallback_place(heavy) - from, MS(5) / 2);
+}
+
+/* Or the lightest would wait longer than the kernel lets anyone wait. */
+static void test_event_fair_fallback_gives_nobody_more_than_sixteen_times_as_much(void **state)
+{
+	__u32 lightest = waiting_thread(GHOST_FALLBACK_FAIR, 1);
+	__u32 heaviest = waiting_thread(GHOST_FALLBACK_FAIR, 10000);
+	__u64 from = event_fallback_place(lightest);
+
+	runs_for(lightest, MS(1));
+	runs_for(heaviest, MS(16));
+	assert_int_equal(event_fallback_place(lightest) - from, MS(4));
+	assert_int_equal(event_fallback_place(heaviest) - from, MS(4));
+}
+
+static void test_event_fair_fallback_lets_a_sleeper_save_one_slice(void **state)
+{
+	__u32 busy = waiting_thread(GHOST_FALLBACK_FAIR, 100);
+	__u32 asleep = waiting_thread(GHOST_FALLBACK_FAIR, 100), late;
+	__u64 now;
+
+	thread_run(asleep, 0);
+	thread_block(asleep);
+	for (int i = 0; i < 200; i++)
+		runs_for(busy, MS(5));
+	thread_run(busy, 0);
+	now = event_fallback_place(busy);
+	thread_enqueue(asleep, EVENT_WAKEUP, 0);
+	assert_int_equal(now - event_fallback_place(asleep), FALLBACK_SLICE_NS);
+	/* Who joins now, and who is no member, has nothing to its credit and owes nothing. */
+	late = waiting_thread(GHOST_FALLBACK_FAIR, 100);
+	assert_int_equal(event_fallback_place(late), now);
+	assert_int_equal(event_fallback_guest(1), now);
+}
+
+static void test_event_fair_fallback_does_not_count_what_agents_gave(void **state)
+{
+	__u32 s = waiting_thread(GHOST_FALLBACK_FAIR, 100);
+	__u64 from = event_fallback_place(s);
+
+	fake.enclave[1].state = GHOST_ENCLAVE_ONLINE;
+	thread_stop(s);
+	assert_int_equal(thread_enqueue(s, EVENT_RESTORE, 0), EVENT_CUSTODY);
+	assert_int_equal(thread_commit(s, 0), GHOST_TXN_COMMITTED);
+	runs_for(s, MS(100));
+	fake.enclave[1].state = GHOST_ENCLAVE_LOST;
+	assert_int_equal(thread_enqueue(s, EVENT_RESTORE, 0), EVENT_FALLBACK);
+	assert_int_equal(event_fallback_place(s), from);
+}
+
+/* The field in which a thread carries who it is carries the order as well. */
+static void test_event_place_in_a_queue_does_not_change_who_a_thread_is(void **state)
+{
+	const __u64 times[] = { 0, 255, 256, MS(5), MS(5) + 256, MS(3600000), ~0ull - 256, ~0ull };
+
+	for (__u32 kind = WHO_STRANGER; kind <= WHO_SPINNER; kind++) {
+		__u64 who = WHO(kind, GHOST_ENCLAVES_MAX - 1, GHOST_SLOTS_MAX - 2), last = who;
+
+		for (__u32 i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+			__u64 at = who_at(last, times[i]);
+
+			assert_int_equal(who_kind(at), kind);
+			assert_int_equal(who_enclave(at), GHOST_ENCLAVES_MAX - 1);
+			assert_int_equal(who_index(at), GHOST_SLOTS_MAX - 2);
+			/* As the kernel compares: by the sign of the difference. */
+			for (__u32 j = 0; j < i; j++)
+				if (times[i] - times[j] < MS(8000000) && times[i] - times[j] > 256)
+					assert_true((__s64)(at - who_at(who, times[j])) > 0);
+			last = at;
+		}
+	}
+	assert_int_equal(who_gen(WHO_COMING(WHO_AGENT, 3, 0x1fffe, 7)), 0xfffe);
+	assert_int_equal(who_index(WHO_COMING(WHO_AGENT, 3, 0x1fffe, 7)), 7);
+	assert_int_equal(who_kind(WHO_COMING(WHO_AGENT, 3, 0x1fffe, 7)), WHO_AGENT);
+}
+
 /* --- threads that cannot leave their CPU ------------------------------------------------------------- */
 
 static void test_event_thread_confined_outside_the_enclave_runs_there(void **state)
@@ -1209,6 +1342,12 @@ int main(void)
 		T(test_event_without_agents_no_message_but_the_table_is_true),
 		T(test_event_custody_without_agents_becomes_fallback),
 		T(test_event_fallback_with_new_agents_becomes_custody),
+		T(test_event_fallback_that_is_not_fair_goes_by_arrival),
+		T(test_event_fair_fallback_counts_what_it_gave_by_weight),
+		T(test_event_fair_fallback_gives_nobody_more_than_sixteen_times_as_much),
+		T(test_event_fair_fallback_lets_a_sleeper_save_one_slice),
+		T(test_event_fair_fallback_does_not_count_what_agents_gave),
+		T(test_event_place_in_a_queue_does_not_change_who_a_thread_is),
 		T(test_event_thread_put_back_wakes_the_idle_cpu_of_its_queue),
 		T(test_event_thread_confined_outside_the_enclave_runs_there),
 		T(test_event_thread_confined_inside_the_enclave_waits_for_that_cpu),

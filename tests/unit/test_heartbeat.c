@@ -402,7 +402,7 @@ static void test_heartbeat_leaves_an_enclave_without_waiting_threads_alone(void 
 
 static void test_heartbeat_finds_a_stall_and_not_too_early(void **state)
 {
-	__u32 slot = thread_in(CORE_TASK_CUSTODY), tid = fake.task[slot].tid;
+	__u32 slot = thread_in(CORE_TASK_CUSTODY), tid = fake.task[slot].gtid;
 	__u64 since = fake.now;
 
 	beats(1);
@@ -533,8 +533,8 @@ static void test_heartbeat_names_the_first_of_several_stalls(void **state)
 	assert_true(first < second);
 	fake.now += STALL_NS + 1;
 	beats(3);
-	assert_int_equal(fake_es(1)->lost_arg, fake.task[first].tid);
-	assert_int_not_equal(fake.task[first].tid, fake.task[second].tid);
+	assert_int_equal(fake_es(1)->lost_arg, (__u32)fake.task[first].gtid);
+	assert_int_not_equal((__u32)fake.task[first].gtid, (__u32)fake.task[second].gtid);
 }
 
 /* Whoever decides no more cannot be late. */
@@ -610,7 +610,7 @@ static void test_heartbeat_finds_a_stall_at_the_end_of_a_large_table(void **stat
 
 	fill_table(FAKE_SLOTS);
 	fake.task[last].state = CORE_TASK_CUSTODY;
-	fake.task[last].tid = 4711;
+	fake.task[last].gtid = 4711;
 	fake.now += STALL_NS + 1;
 	fake.task[last].since_ns = fake.now - STALL_NS - 1;
 	for (nr = 0; nr < 10 && fake.enclave[1].state == GHOST_ENCLAVE_ONLINE; nr++)

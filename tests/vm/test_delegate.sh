@@ -47,7 +47,7 @@ refuses 2 "no agents of 'none' to start again" 'nor can it be started again' -- 
 refuses 2 'wants a number from 1 to' 'a limit is a number' -- "$ghost" serve none --max-threads 0
 refuses 2 "goes with 'ghost serve'" 'and no matter of a run' -- "$ghost" run fifo_percpu --max-threads 3 -- true
 
-refuses 2 "wants fifo or weighted, not 'x'" 'a fallback has a name' -- "$ghost" serve none --fallback x
+refuses 2 "wants fifo, weighted or fair, not 'x'" 'a fallback has a name' -- "$ghost" serve none --fallback x
 
 succeeds 'an enclave is given to a user' -- "$ghost" enclave create none --cpus 1-2 --user 1000 --stall 1s \
 	--fallback weighted
