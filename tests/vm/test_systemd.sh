@@ -143,6 +143,39 @@ is 'an enclave that somebody destroys is made again' "$(state)" 'active online f
 await 20 member_is 7
 is 'and the threads of the cgroup are in again' $? 0
 contains 'another command destroyed enclave' 'the journal says so' "$(told)"
+
+# ---- a keeper that fails, where a cgroup is the enclave's ----
+
+kill -KILL "$(shows MainPID)"
+await 60 eval '[ "$(shows NRestarts)" = 2 ] && is_now "active online fifo_percpu"'
+is 'a keeper that is killed is started again by systemd' "$(state)" 'active online fifo_percpu'
+await 20 member_is 7
+is 'and the threads of the cgroup are in again' $? 0
+goes_on 'the thread runs on'
+succeeds 'stop ends well' -- ctl stop $unit
+clean 'and nothing is left'
+
+# ---- what no attempt can change ----
+
+without() { # PROPERTY STATUS WHAT TOLD: as the unit is with this
+	mkdir -p "$work/run/systemd/user/ghost@.service.d"
+	printf "[Service]\n$1\n" >"$work/run/systemd/user/ghost@.service.d/without.conf"
+	ctl daemon-reload
+	mark
+	ctl start $unit 2>"$work/err"
+	is "without $3 it does not start" "$([ $? != 0 ]; echo $?)" 0
+	sleep 3
+	is 'which is not tried again and again' \
+		"$(shows ActiveState) $(shows NRestarts) $(shows ExecMainStatus)" "failed 0 $2"
+	contains "$4" 'and the journal says why' "$(told)"
+	ctl reset-failed $unit
+}
+without CapabilityBoundingSet= 4 'any privilege' 'root'
+hidden="mount -t tmpfs none /sys/kernel && exec $ghost serve --config=$work/etc/%%i.conf"
+without "ExecStart=\nExecStart=/usr/bin/unshare --mount /bin/sh -c \"$hidden\"" 3 'a kernel that can' 'sched_ext'
+rm -r "$work/run/systemd/user/ghost@.service.d"
+ctl daemon-reload
+succeeds 'with all of it it starts' -- ctl start $unit
 succeeds 'stop ends well' -- ctl stop $unit
 clean 'and nothing is left'
 printf '1..%d\n' $n
