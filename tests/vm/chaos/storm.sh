@@ -67,6 +67,7 @@ export -f program pause round_of_{0,1,2,3}
 
 cpus=(0 1 2-3 4)
 id=() keeper=() policy=(fifo_percpu shinjuku fifo_central none) program_of=()
+fallback=(fifo weighted fair fair)
 
 agent_of() { # ENCLAVE: the process that decides
 	tr -d ' \n' <"/run/ghost/enclave_${id[$1]}" 2>/dev/null | sed -nE 's/.*"agent":\{"pid":([0-9]+).*/\1/p'
@@ -76,8 +77,8 @@ state_of() { sed -n 's/^state //p' "/sys/fs/bpf/ghost/enclave_${id[$1]}/state" 2
 decides() { [ "$(state_of "$1")" = online ]; }
 gone() { [ ! -e "/run/ghost/enclave_${id[$1]}" ]; }
 serve() { # ENCLAVE
-	local options=(--stall 3s --restart)
-	[ "$1" != 3 ] || options[2]='--user=1000'
+	local options=(--stall 3s --fallback "${fallback[$1]}" --restart)
+	[ "$1" != 3 ] || options[4]='--user=1000'
 	: >"$work/ready.$1"
 	"$ghost" serve "${policy[$1]}" --cpus "${cpus[$1]}" "${options[@]}" >"$work/ready.$1" 2>>"$work/told.$1" &
 	keeper[$1]=$!
