@@ -59,5 +59,6 @@ check 'an upgrade leaves its threads undecided for some time' above undecided_ns
 check 'so does a simulated one' above undecided_ns 1000 '"simulated"'
 check 'threads of the enclave beside tell how late they are' above p99_ns 1 '"beside": "kill"'
 check 'also when all is quiet' above p99_ns 1 '"beside": "quiet"'
-check 'the table has a line for each' [ "$(grep -cE '^(wall|virtual|VM|simulated) ' "$work/out")" = 4 ]
+check 'and in virtual time' above p99_ns 1 '"beside": "kill", "clock": "virtual"'
+check 'the table has a line for each' [ "$(grep -cE '^(wall|virtual|VM|simulated) ' "$work/out")" = 8 ]
 printf '1..%d\n' $n
