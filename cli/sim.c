@@ -730,12 +730,13 @@ static void add_counts(struct law_counts *sum, const struct law_counts *c)
 
 static json_t *laws_json(const struct law_counts *c)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "events",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "events",
 			 (json_int_t)c->events, "orders", (json_int_t)c->orders, "commits",
 			 (json_int_t)c->commits, "finals", (json_int_t)c->finals, "places",
 			 (json_int_t)c->places, "runs", (json_int_t)c->runs, "idles",
 			 (json_int_t)c->idles, "rooms", (json_int_t)c->rooms, "fallbacks",
-			 (json_int_t)c->fallbacks, "nowheres", (json_int_t)c->nowheres);
+			 (json_int_t)c->fallbacks, "nowheres", (json_int_t)c->nowheres, "turns",
+			 (json_int_t)c->turns);
 }
 
 static void print_laws(const struct law_counts *c)
@@ -743,9 +744,10 @@ static void print_laws(const struct law_counts *c)
 	printf("  laws held     %" PRIu64 " events, %" PRIu64 " orders, %" PRIu64
 	       " commits, %" PRIu64 " ends, %" PRIu64 " places,\n                %" PRIu64
 	       " runs, %" PRIu64 " idle CPUs, %" PRIu64 " rooms made, %" PRIu64
-	       " waits for the fallback,\n                %" PRIu64 " without a CPU\n",
+	       " waits for the fallback,\n                %" PRIu64 " without a CPU, %" PRIu64
+	       " turns\n",
 	       c->events, c->orders, c->commits, c->finals, c->places, c->runs, c->idles, c->rooms,
-	       c->fallbacks, c->nowheres);
+	       c->fallbacks, c->nowheres, c->turns);
 }
 
 static int run_fuzz(const struct arguments *a)

@@ -1064,6 +1064,8 @@ static void schedule_ext(struct machine *m, uint32_t cpu)
 		/* prev itself may have been moved off by what came in the middle. */
 		prev = c->cur;
 		if (prev && prev->slice_ns) {
+			if (m->law)
+				law_goes_on(m, cpu, prev);
 			cpu_go_on(m, cpu);
 			return;
 		}

@@ -506,6 +506,25 @@ void law_waits(struct machine *m, const struct thread *t, bool anywhere)
 			      id, t->tid);
 }
 
+/* Whom the fallback lets go on though his slice is over has had less than all who could run there. */
+void law_goes_on(struct machine *m, uint32_t cpu, const struct thread *t)
+{
+	const struct core_task *ct = &m->tasks[who_index(t->who)];
+
+	if (who_kind(t->who) != WHO_MEMBER || ct->state != CORE_TASK_FALLBACK)
+		return;
+	list_for_each(n, save, &m->enclave[ct->enclave].fallback) {
+		const struct thread *w = list_entry(n, struct thread, link);
+
+		if (!thread_on(m, w, cpu) || (w->confined && w->cpu != cpu))
+			continue;
+		m->law->counts.turns++;
+		if ((int64_t)(w->who - who_at(0, ct->vtime_ns)) <= 0)
+			machine_break(m, "thread %u goes on on CPU %u, and thread %u had less",
+				      t->tid, cpu, w->tid);
+	}
+}
+
 /* No CPU: nobody waits for one longer than it takes to be taken out; cf. law_fallback(). */
 static void law_nowhere(struct machine *m, uint32_t id)
 {

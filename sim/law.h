@@ -55,6 +55,8 @@ void law_waits(struct machine *m, const struct thread *t, bool anywhere);
 void law_joined(struct machine *m, struct thread *t, uint32_t slot);
 void law_told(struct machine *m, const struct law_told *told);
 void law_runs(struct machine *m, const struct thread *t, uint32_t cpu);
+/* law_goes_on() - @t goes on on @cpu with another slice. */
+void law_goes_on(struct machine *m, uint32_t cpu, const struct thread *t);
 
 /*
  * Around everything that carries out transactions of @enclave: a CPU that
@@ -82,6 +84,7 @@ struct law_counts {
 	uint64_t rooms;	    /* agents above somebody of the fair class */
 	uint64_t fallbacks; /* threads of enclaves without agents */
 	uint64_t nowheres;  /* threads that are to run, of enclaves without a CPU */
+	uint64_t turns;	    /* threads that wait while a fair fallback lets another go on */
 };
 const struct law_counts *law_counts(const struct machine *m);
 

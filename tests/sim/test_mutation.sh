@@ -75,6 +75,8 @@ mutations=(
 	core/enclave.h '	port_reenqueue(enclave, PORT_CUSTODY);
 	enclave_kick(enclave, preempt);' '	enclave_kick(enclave, preempt);'
 	'threads stay with agents that are lost'
+	core/cpu.h 'return (__s64)(who[i] - who_at(0, place)) > 0;' 'return 1;'
+	'a fair fallback lets a thread go on though another had less'
 	core/event.h ' || e->nowhere)' ')'
 	'a thread waits for a CPU of an enclave that has none online'
 	core/enclave.h '	if (nowhere)
