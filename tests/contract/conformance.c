@@ -767,6 +767,7 @@ static uint32_t group_commit(struct world *w, struct group *g)
 		uint32_t state = ghost_load_acquire(&rw(w, cpu)->txn.state);
 
 		check(w, ghost_txn_is_final(state));
+		w->nr_disturbed += state == GHOST_TXN_CPU_UNAVAIL;
 		nr_done += state == GHOST_TXN_COMMITTED || state == GHOST_TXN_YIELDED;
 		check_is(w, rw(w, cpu)->txn.owner, ctl.len ? 0 : GROUP_OWNER);
 	}

@@ -27,10 +27,15 @@ void contract_fail(struct world *w, const char *file, int line, const char *form
 	va_end(args);
 	/* Agents that were given up explain much. */
 	n = strlen(w->failure);
-	if (w->e)
-		snprintf(w->failure + n, sizeof(w->failure) - n, "; the enclave is %s (%s)",
-			 ghost_enclave_state_name(ghost_enclave_status(w->e)->state),
-			 ghost_lost_reason_name(ghost_enclave_status(w->e)->lost_reason));
+	if (w->e) {
+		const struct ghost_enclave_status *es = ghost_enclave_status(w->e);
+
+		snprintf(w->failure + n, sizeof(w->failure) - n,
+			 "; the enclave is %s (%s, %u, %llu ms)",
+			 ghost_enclave_state_name(es->state),
+			 ghost_lost_reason_name(es->lost_reason), es->lost_arg,
+			 (unsigned long long)es->lost_ns / MS);
+	}
 	longjmp(w->out, 1);
 }
 
@@ -278,8 +283,9 @@ void see_on(struct world *w, struct puppet *p, uint32_t cpu)
 	for (int ms = 0; ms < PATIENCE && waits < 10; ms += 20) {
 		if (runs_on(w, p, cpu))
 			return;
-		/* It had the CPU, and lost it. */
+		/* It had the CPU, and lost it; where nobody reads messages nothing else tells. */
 		waits = p->slot && flags_of(w, p) & GHOST_STATUS_RUNNABLE ? waits + 1 : 0;
+		w->nr_disturbed += waits > 0;
 	}
 	fail_case(w,
 		  "thread %u does not run on CPU %u but on %u or not at all (flags %#x, number %u)",
