@@ -52,7 +52,10 @@ static int cpu_run_fallback(__u32 enclave, __u32 cpu)
 	return 1;
 }
 
-/* May the member of @enclave in @slot, who waits for the fallback, run on @cpu? */
+/*
+ * May the member of @enclave in @slot, who waits for the fallback, run on @cpu? For itself,
+ * as in the loop the verifier loses sight of the bound of @cpu.
+ */
 PORT_COLD int cpu_fallback_may(__u32 enclave, __u32 cpu, __u32 slot)
 {
 	const struct ghost_status *st = port_status(enclave, slot);
@@ -100,7 +103,7 @@ static int cpu_fallback_stays(struct core_cpu *c, __u32 enclave, __u32 cpu,
 	st = port_status(enclave, slot);
 	if (!st)
 		return 0;
-	event_ran(t, st, runtime_ns);
+	event_ran(t, e, st, runtime_ns);
 	if (!cpu_fallback_first(enclave, cpu, t->vtime_ns))
 		return 0;
 	event_fallback_runs(t, e);

@@ -187,11 +187,10 @@ static __u64 event_fallback_guest(__u32 enclave)
 }
 
 /*
- * The member @t has consumed @runtime_ns in its life: the last of it by the fallback?
- * All weights would make one at nice 19 wait for a minute for one at nice -20, and the
- * kernel throws a scheduler out for that (timeout_ms).
+ * A fair fallback gave a member @ns. All weights would make one at nice 19 wait for a minute
+ * for one at nice -20, and the kernel throws a scheduler out for that (timeout_ms).
  */
-static void event_ran(struct core_task *t, struct ghost_status *st, __u64 runtime_ns)
+static __u64 event_fallback_counts(const struct ghost_status *st, __u64 ns)
 {
 	__u32 weight = st->weight;
 
@@ -199,8 +198,15 @@ static void event_ran(struct core_task *t, struct ghost_status *st, __u64 runtim
 		weight = FALLBACK_FAIR_MIN;
 	if (weight > FALLBACK_FAIR_MAX)
 		weight = FALLBACK_FAIR_MAX;
-	if (t->state == CORE_TASK_FALLBACK)
-		t->vtime_ns += (runtime_ns - st->runtime_ns) * 100 / weight;
+	return ns * 100 / weight;
+}
+
+/* The member @t has consumed @runtime_ns in its life. */
+static void event_ran(struct core_task *t, const struct core_enclave *e, struct ghost_status *st,
+		      __u64 runtime_ns)
+{
+	if (t->state == CORE_TASK_FALLBACK && e->fallback == GHOST_FALLBACK_FAIR)
+		t->vtime_ns += event_fallback_counts(st, runtime_ns - st->runtime_ns);
 	st->runtime_ns = runtime_ns;
 }
 
@@ -386,7 +392,7 @@ static int event_task_enqueue(__u32 slot, int cause, __u32 here, int confined, _
 		verdict = EVENT_CUSTODY;
 	else
 		verdict = EVENT_FALLBACK;
-	event_ran(t, st, runtime_ns);
+	event_ran(t, e, st, runtime_ns);
 	if (verdict == EVENT_FALLBACK)
 		event_fallback_waits(t, e);
 	t->state = verdict == EVENT_CUSTODY ? CORE_TASK_CUSTODY : CORE_TASK_FALLBACK;
@@ -581,7 +587,7 @@ static void event_task_blocked(__u32 slot, __u32 here, __u64 runtime_ns)
 		m.nice = st->nice;
 		m.parent_tid = st->parent_tid;
 	}
-	event_ran(t, st, runtime_ns);
+	event_ran(t, e, st, runtime_ns);
 	t->state = CORE_TASK_BLOCKED;
 	t->flags &= ~CORE_TASK_YIELDED;
 	st->cpu = here;

@@ -220,6 +220,8 @@ static int parse_pair(struct fuzz_case *c, const char *key, const char *value)
 	n = strtoull(value, &end, 10);
 	if (*end || end == value || errno)
 		return -EINVAL;
+	if (!strcmp(key, "fallback") && n > GHOST_FALLBACK_MAX)
+		return -EINVAL;
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
 		if (strcmp(numbers[i].key, key))
 			continue;
@@ -254,7 +256,7 @@ int fuzz_parse(struct fuzz_case *ret, const char *text, char *error, size_t size
 	if (err)
 		return err;
 	if (!c.policy[0] || !c.nr_work || !c.cpus || c.cpus > GHOST_CPUS_MAX ||
-	    c.enclave_cpus > c.cpus || !c.duration_ns || c.fallback > GHOST_FALLBACK_MAX) {
+	    c.enclave_cpus > c.cpus || !c.duration_ns) {
 		snprintf(error, size,
 			 "a case needs at least policy, cpus (1 to %d), duration and work",
 			 GHOST_CPUS_MAX);
