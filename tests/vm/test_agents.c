@@ -6,13 +6,16 @@
  * In: root, sched_ext. Out: TAP. GHOST_SEED=N repeats the garbage.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -262,15 +265,56 @@ static void test_an_agent_may_not_write_status_words_or_kernel_counters(void **s
 static atomic_bool hang;
 static enum {
 	SPINS,
-	YIELDS
+	YIELDS,
+	LOCKS,
+	FAULTS
 } how;
+static pthread_mutex_t held = PTHREAD_MUTEX_INITIALIZER;
+static char *missing; /* a page that nobody brings */
+static int faults = -1;
 
 /* Picks nothing, and does not come back for as long as it is to hang. */
 static void hang_schedule(struct ghost_agent *a, uint32_t cpu)
 {
 	while (atomic_load(&hang))
-		if (how == YIELDS)
+		if (how == YIELDS) {
 			sched_yield();
+		} else if (how == LOCKS) {
+			pthread_mutex_lock(&held);
+			pthread_mutex_unlock(&held);
+		} else if (how == FAULTS) {
+			(void)*(volatile char *)missing;
+		}
+}
+
+static void hold(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register all = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+
+	if (how == LOCKS)
+		pthread_mutex_lock(&held);
+	if (how != FAULTS)
+		return;
+	all.range.len = sysconf(_SC_PAGESIZE);
+	missing = mmap(NULL, all.range.len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		       0);
+	assert_true(missing != MAP_FAILED);
+	all.range.start = (uintptr_t)missing;
+	faults = syscall(SYS_userfaultfd, O_CLOEXEC);
+	assert_true(faults >= 0);
+	assert_int_equal(ioctl(faults, UFFDIO_API, &api), 0);
+	assert_int_equal(ioctl(faults, UFFDIO_REGISTER, &all), 0);
+}
+
+static void let_go(void)
+{
+	if (how == LOCKS)
+		pthread_mutex_unlock(&held);
+	if (how != FAULTS)
+		return;
+	/* Who waits gets a page of zeros then. */
+	close(faults);
 }
 
 static const struct ghost_policy hanging = {
@@ -285,6 +329,7 @@ static void hang_and_look(void)
 	struct ghost_agents *agents = NULL;
 	int patience = 20000;
 
+	hold();
 	atomic_store(&hang, true);
 	assert_int_equal(ghost_agents_start(&agents, enclave, &hanging, NULL), 0);
 	while (ghost_enclave_status(enclave)->state == GHOST_ENCLAVE_ONLINE && patience-- > 0)
@@ -294,8 +339,11 @@ static void hang_and_look(void)
 	assert_fallback_runs(GHOST_ENCLAVE_LOST);
 	assert_fallback_runs(GHOST_ENCLAVE_LOST);
 	atomic_store(&hang, false);
+	let_go();
 	ghost_agents_stop(agents);
 	assert_all_advance();
+	if (how == FAULTS)
+		munmap(missing, sysconf(_SC_PAGESIZE));
 }
 
 static void test_agents_that_spin_lose_the_enclave_and_leave_the_threads_their_share(void **state)
@@ -307,6 +355,18 @@ static void test_agents_that_spin_lose_the_enclave_and_leave_the_threads_their_s
 static void test_agents_that_yield_for_ever_do_so_too(void **state)
 {
 	how = YIELDS;
+	hang_and_look();
+}
+
+static void test_agents_that_wait_for_a_lock_for_ever_do_so_too(void **state)
+{
+	how = LOCKS;
+	hang_and_look();
+}
+
+static void test_agents_that_wait_for_a_page_for_ever_do_so_too(void **state)
+{
+	how = FAULTS;
 	hang_and_look();
 }
 
@@ -516,6 +576,8 @@ int main(void)
 		cmocka_unit_test(
 			test_agents_that_spin_lose_the_enclave_and_leave_the_threads_their_share),
 		cmocka_unit_test(test_agents_that_yield_for_ever_do_so_too),
+		cmocka_unit_test(test_agents_that_wait_for_a_lock_for_ever_do_so_too),
+		cmocka_unit_test(test_agents_that_wait_for_a_page_for_ever_do_so_too),
 		cmocka_unit_test(test_threads_whose_wakeups_found_no_room_are_run_all_the_same),
 		cmocka_unit_test(test_garbage_in_shared_memory_stops_no_thread),
 		cmocka_unit_test(test_agents_start_well_in_memory_that_was_garbage),
