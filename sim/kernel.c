@@ -168,6 +168,7 @@ static void place_in_fallback(struct machine *m, struct thread *t, uint64_t when
 	       (int64_t)(list_entry(after, struct thread, link)->who - t->who) > 0)
 		after = after->prev;
 	t->place = PLACE_FALLBACK;
+	t->stamp = ++m->stamp;
 	list_insert(l, &t->link, after);
 }
 
@@ -375,7 +376,6 @@ void kernel_arrive(struct machine *m, struct thread *t)
 		break;
 	case PLACE_FALLBACK:
 		t->slice_ns = event_fallback_slice(slot_of(t));
-		t->stamp = ++m->stamp;
 		place_in_fallback(m, t, event_fallback_place(slot_of(t)));
 		event_fallback_wake(slot_of(t), t->cpu);
 		break;
@@ -497,15 +497,15 @@ static void reenqueue(struct machine *m, struct thread *t, enum event_cause caus
 
 void kernel_reenqueue(struct machine *m, uint32_t enclave, uint32_t which)
 {
-	struct list *l = waiting_list(enclave, which);
-	uint32_t nr = l->nr;
+	uint64_t begin = m->stamp;
 
 	m->enclave[enclave].reenqueue[which] = false;
-	/* Those that come back to the same list are behind the last of these. */
-	while (nr-- && l->nr) {
-		struct thread *t = list_first(l, struct thread, link);
+	/* Those that come back meanwhile, wherever in the list, are left (nldsq_cursor_next_task(), 7.3). */
+	list_for_each(n, save, waiting_list(enclave, which)) {
+		struct thread *t = list_entry(n, struct thread, link);
 
-		reenqueue(m, t, EVENT_RESTORE);
+		if (t->stamp <= begin)
+			reenqueue(m, t, EVENT_RESTORE);
 	}
 }
 

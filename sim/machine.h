@@ -169,7 +169,7 @@ struct thread {
 	uint64_t runtime_ns;
 	uint64_t left_ns; /* of the current action */
 	uint64_t slice_ns;
-	uint64_t stamp;	   /* when it entered custody, in entries */
+	uint64_t stamp;	   /* when it entered custody or the fallback, in entries */
 	uint64_t waits_ns; /* time since when it is runnable and does not run */
 	uint32_t tid;
 	uint64_t stop_left_ns; /* of the action in which SIGSTOP met it */

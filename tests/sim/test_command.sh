@@ -87,6 +87,8 @@ for kind in dispersive openloop closed pingpong pipeline periodic hogs forks vcp
 	succeeds "$kind runs under the laws" --workload $kind --laws --fine --seconds 0.02
 done
 succeeds 'a case that was printed can be run again' --case 'seed=1 policy=fifo_percpu cpus=2 duration=2000000 work=pingpong:2:1 fault=crash:500000:1:1'
+succeeds 'who comes back first in an ordered queue is not taken out again, and again, before the others' \
+	--case 'seed=52001836 policy=shinjuku_shenango cpus=2 enclave=2 duration=28178568 events=156 work=pipeline:1:1031945 fault=cpus:3932597:215:3476 fault=hang:14672478:85:15 fault=cpus:18497353:398:19 fault=offline:19810278:961:3337 fallback=2'
 succeeds 'a few random cases' --fuzz 20 --seed 99
 grep -q 'seeds 99 to 118: no law was broken' "$work/out"
 say $? 'tell which they were'
