@@ -94,17 +94,14 @@ static bool is_ours(uint32_t tid, void *unused)
 
 static int attach_one(struct ghost_enclave *e, uint32_t pid, bool tree)
 {
-	int ret;
+	int ret = tree ? ghost_enclave_join_tree(e, pid, is_ours, NULL) :
+			 ghost_enclave_join_process(e, pid, is_ours, NULL);
 
-	if (record_is_ours(pid)) {
-		say("process %u belongs to a 'ghost run' itself; attach its command instead", pid);
-		return EXIT_FAILED;
-	}
-	ret = tree ? ghost_enclave_join_tree(e, pid, is_ours, NULL) :
-		     ghost_enclave_join_process(e, pid);
 	if (ret >= 0)
 		return EXIT_OK;
-	if (ret == -ESRCH)
+	if (ret == -ECANCELED)
+		say("process %u belongs to a 'ghost run' itself; attach its command instead", pid);
+	else if (ret == -ESRCH)
 		say("there is no process %u", pid);
 	else if (ret == -ENOENT)
 		say("enclave %u is going away", ghost_enclave_id(e));

@@ -85,6 +85,13 @@ struct ghost_backend {
 	/* Change the scheduling class of any thread. */
 	int (*task_enter)(struct ghost_backend *self, __u32 tid);
 	int (*task_leave)(struct ghost_backend *self, __u32 tid);
+	/*
+	 * Thread @tid, for as long as it is asked about: a descriptor, to be closed, or
+	 * -ESRCH. May be NULL, with task_lives(): no number is given twice.
+	 */
+	int (*task_open)(struct ghost_backend *self, __u32 tid);
+	/* Not ended: its number has been nobody else's since task_open(). */
+	bool (*task_lives)(struct ghost_backend *self, int fd);
 
 	/* The machine. The distance is an enum ghost_distance. */
 	int (*cpus_online)(struct ghost_backend *self, struct ghost_cpuset *ret);

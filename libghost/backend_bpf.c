@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -29,6 +31,9 @@
 
 #ifndef SCHED_EXT
 #define SCHED_EXT 7
+#endif
+#ifndef PIDFD_THREAD /* 6.9 */
+#define PIDFD_THREAD O_EXCL
 #endif
 
 #define BPF_FS_MAGIC_NR 0xcafe4a11
@@ -973,6 +978,21 @@ static int backend_task_leave(struct ghost_backend *b, __u32 tid)
 	return set_policy(tid, SCHED_OTHER);
 }
 
+static int backend_task_open(struct ghost_backend *b, __u32 tid)
+{
+	int fd = pidfd_open(tid, PIDFD_THREAD);
+
+	/* EINVAL: of numbers that none can have. */
+	return fd >= 0 ? fd : errno == EINVAL ? -ESRCH : -errno;
+}
+
+static bool backend_task_lives(struct ghost_backend *b, int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 0;
+}
+
 static void backend_close(struct ghost_backend *b)
 {
 	struct backend_bpf *s = self_of(b);
@@ -1018,6 +1038,8 @@ static struct backend_bpf *backend_new(void)
 		.agent_yield = backend_agent_yield,
 		.task_enter = backend_task_enter,
 		.task_leave = backend_task_leave,
+		.task_open = backend_task_open,
+		.task_lives = backend_task_lives,
 		.close = backend_close,
 	};
 	ghost_backend_host_init(&s->base);

@@ -56,7 +56,7 @@ static int list_members(struct walk *w)
 	return 0;
 }
 
-/* Is @tid below the cgroup still? Its number may belong to another thread by now. */
+/* Is @tid below the cgroup? Its number may be another thread's than when it was listed. */
 static bool is_below(const struct walk *w, uint32_t tid)
 {
 	size_t len = w->top_len - w->root_len;
@@ -78,28 +78,28 @@ static bool is_below(const struct walk *w, uint32_t tid)
 	return below;
 }
 
+/* Who is of a higher class than the fair one is so on purpose. */
+static bool is_meant(uint32_t tid, void *arg)
+{
+	const struct walk *w = arg;
+	int policy = sched_getscheduler(tid) & ~SCHED_RESET_ON_FORK;
+
+	return policy != SCHED_FIFO && policy != SCHED_RR && policy != 6 /* SCHED_DEADLINE */ &&
+	       is_below(w, tid) && !(w->skip && w->skip(tid, w->arg));
+}
+
 static void look_at_thread(struct walk *w, uint32_t tid)
 {
-	struct ghost_backend *b = ghost_enclave_backend(w->enclave);
-	int policy, err;
+	int err;
 
-	if (!tid || bsearch(&tid, w->members, w->nr_members, sizeof(tid), by_number) ||
-	    (w->skip && w->skip(tid, w->arg)))
+	if (!tid || bsearch(&tid, w->members, w->nr_members, sizeof(tid), by_number))
 		return;
-	/* Who is of a higher class than the fair one is so on purpose. */
-	policy = sched_getscheduler(tid) & ~SCHED_RESET_ON_FORK;
-	if (policy == SCHED_FIFO || policy == SCHED_RR || policy == 6 /* SCHED_DEADLINE */)
-		return;
-	err = ghost_enclave_join(w->enclave, tid);
-	/* It ended, or is an agent. */
-	if (err == -ESRCH || err == -EPERM)
-		return;
-	if (err)
-		w->err = err;
-	else if (is_below(w, tid))
+	err = ghost_enclave_join_if(w->enclave, tid, is_meant, w);
+	if (!err)
 		w->joined++;
-	else
-		b->task_leave(b, tid);
+	/* It ended, is not meant, or is an agent. */
+	else if (err != -ESRCH && err != -ECANCELED && err != -EPERM)
+		w->err = err;
 }
 
 static void look_at_folder(struct walk *w)

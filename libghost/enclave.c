@@ -21,6 +21,7 @@
 #define DESTROY_PAUSE_NS 100000ull
 #define DESTROY_PAUSE_NS_MAX 5000000ull
 #define RING_LEN_MAX (1u << 24)
+#define ROUNDS_MAX 100
 #define STALL_NS_MAX (25ull * 1000 * 1000 * 1000) /* the kernel's own limit is 30 s */
 
 struct ghost_enclave {
@@ -223,21 +224,58 @@ int ghost_enclave_delegate(struct ghost_enclave *e, uint32_t uid, uint32_t gid)
 	return e->backend->enclave_delegate(e->backend, e->id, uid, gid);
 }
 
-int ghost_enclave_join(struct ghost_enclave *e, uint32_t tid)
+/* Is @tid the number of the same thread as when @fd was opened? */
+static bool lives(struct ghost_backend *b, int fd)
+{
+	return fd < 0 || b->task_lives(b, fd);
+}
+
+/*
+ * Kernel requests name threads by number, and a number may be given again. Membership
+ * goes with the thread, so that no other one has it; the class is changed by number, and
+ * for the length of that call (sched_setscheduler(2) takes no descriptor) it can be
+ * another thread's: that one goes back to the fair class.
+ */
+static int join(struct ghost_enclave *e, uint32_t tid, int fd)
 {
 	struct ghost_ctl join = { .op = GHOST_CTL_TASK_JOIN, .enclave = e->id, .tid = tid };
 	struct ghost_ctl unjoin = { .op = GHOST_CTL_TASK_UNJOIN, .tid = tid };
+	struct ghost_backend *b = e->backend;
 	int err;
 
-	err = admin(e->backend, &join);
+	err = admin(b, &join);
 	if (err)
 		return err;
+	err = lives(b, fd) ? 0 : -ESRCH;
 	/* Membership begins with the change of class: a thread already in it leaves first. */
-	err = e->backend->task_leave(e->backend, tid);
-	err = err ?: e->backend->task_enter(e->backend, tid);
+	err = err ?: b->task_leave(b, tid);
+	err = err ?: b->task_enter(b, tid);
+	if (!err && !lives(b, fd)) {
+		b->task_leave(b, tid);
+		err = -ESRCH;
+	}
 	if (err)
-		admin(e->backend, &unjoin);
+		admin(b, &unjoin);
 	return err;
+}
+
+int ghost_enclave_join_if(struct ghost_enclave *e, uint32_t tid,
+			  bool (*is_meant)(uint32_t tid, void *arg), void *arg)
+{
+	struct ghost_backend *b = e->backend;
+	int fd = b->task_open ? b->task_open(b, tid) : -1, err;
+
+	if (fd < 0 && b->task_open)
+		return fd;
+	err = is_meant && !is_meant(tid, arg) ? -ECANCELED : join(e, tid, fd);
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+int ghost_enclave_join(struct ghost_enclave *e, uint32_t tid)
+{
+	return ghost_enclave_join_if(e, tid, NULL, NULL);
 }
 
 /* Is @tid in the table already? */
@@ -254,39 +292,66 @@ static bool is_member(const struct ghost_enclave *e, uint32_t tid)
 	return false;
 }
 
-int ghost_enclave_join_process(struct ghost_enclave *e, uint32_t pid)
+/* Is @tid a thread of the process whose threads this folder of /proc lists? */
+static bool is_listed(uint32_t tid, void *arg)
 {
-	char path[64];
+	char name[16];
+
+	snprintf(name, sizeof(name), "%u", tid);
+	return !faccessat(*(const int *)arg, name, F_OK, 0);
+}
+
+/*
+ * Those that @dir lists and that are no members yet. Their number, or a negative errno;
+ * *@ret_any becomes true if it lists a member by now.
+ */
+static int join_listed(struct ghost_enclave *e, DIR *dir, bool *ret_any)
+{
+	int fd = dirfd(dir), joined = 0;
 	struct dirent *d;
-	bool again = true;
-	int err = 0, seen = 0;
+
+	while ((d = readdir(dir))) {
+		uint32_t tid = strtoul(d->d_name, NULL, 10);
+		bool member = tid && is_member(e, tid);
+		int err;
+
+		*ret_any |= member;
+		if (!tid || member)
+			continue;
+		err = ghost_enclave_join_if(e, tid, is_listed, &fd);
+		/* It has ended. */
+		if (err == -ESRCH || err == -ECANCELED)
+			continue;
+		if (err)
+			return err;
+		*ret_any = true;
+		joined++;
+	}
+	return joined;
+}
+
+int ghost_enclave_join_process(struct ghost_enclave *e, uint32_t pid,
+			       bool (*skip)(uint32_t pid, void *arg), void *arg)
+{
+	int nr = 1;
+	bool any = false;
+	char path[64];
 	DIR *dir;
 
+	/* This lists threads of the process that has the number now, and of no later one. */
 	snprintf(path, sizeof(path), "/proc/%u/task", pid);
+	dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT ? -ESRCH : -errno;
+	if (skip && skip(pid, arg))
+		nr = -ECANCELED;
 	/* Until a round finds nobody new: threads may be born while we read. */
-	for (int round = 0; again && round < 100; round++) {
-		again = false;
-		dir = opendir(path);
-		if (!dir)
-			return errno == ENOENT ? -ESRCH : -errno;
-		while ((d = readdir(dir))) {
-			uint32_t tid = strtoul(d->d_name, NULL, 10);
-
-			if (!tid || is_member(e, tid))
-				continue;
-			err = ghost_enclave_join(e, tid);
-			if (err == -ESRCH)
-				continue;
-			if (err)
-				break;
-			seen++;
-			again = true;
-		}
-		closedir(dir);
-		if (err && err != -ESRCH)
-			return err;
+	for (int round = 0; nr > 0 && round < ROUNDS_MAX; round++) {
+		rewinddir(dir);
+		nr = join_listed(e, dir, &any);
 	}
-	return seen ? 0 : err;
+	closedir(dir);
+	return nr < 0 ? nr : any ? 0 : -ESRCH;
 }
 
 /* One pass over the table: everyone out. */

@@ -108,13 +108,30 @@ int ghost_enclave_delegate(struct ghost_enclave *e, uint32_t uid, uint32_t gid);
  * ghost_enclave_join() - make a thread a member, now
  * @tid: the thread, in the initial pid namespace
  *
- * Its children will be members too. -ESRCH: no such thread; -EPERM: no right
- * to it, or it is an agent; -ENOENT: the enclave is going away.
+ * Its children will be members too. -ESRCH: no such thread, or it has ended meanwhile,
+ * and whoever was given its number since is no member and not of our class; -EPERM: no
+ * right to it, or it is an agent; -ENOENT: the enclave is going away.
  */
 int ghost_enclave_join(struct ghost_enclave *e, uint32_t tid);
 
-/* ghost_enclave_join_process() - all threads of @pid, also those it creates meanwhile */
-int ghost_enclave_join_process(struct ghost_enclave *e, uint32_t pid);
+/**
+ * ghost_enclave_join_if() - the same, for one that was chosen by what it is
+ * @is_meant: asked while @tid cannot become another thread's number unnoticed
+ *
+ * Also -ECANCELED: @is_meant said no.
+ */
+int ghost_enclave_join_if(struct ghost_enclave *e, uint32_t tid,
+			  bool (*is_meant)(uint32_t tid, void *arg), void *arg);
+
+/**
+ * ghost_enclave_join_process() - all threads of a process, also those it creates meanwhile
+ * @skip: returns true if it is to be left alone, asked as ghost_enclave_join_if() asks;
+ *        NULL: it is not
+ *
+ * 0 or what ghost_enclave_join_if() returns.
+ */
+int ghost_enclave_join_process(struct ghost_enclave *e, uint32_t pid,
+			       bool (*skip)(uint32_t pid, void *arg), void *arg);
 
 /**
  * ghost_enclave_join_tree() - all threads of @pid and of the processes that descend from it
@@ -122,7 +139,7 @@ int ghost_enclave_join_process(struct ghost_enclave *e, uint32_t pid);
  *
  * Also those that are born meanwhile. One whose parent has ended descends from
  * nobody any more. Returns how many processes joined, or a negative errno: -ESRCH:
- * there is none; or that of ghost_enclave_join().
+ * there is none; or that of ghost_enclave_join_process() for @pid itself.
  */
 int ghost_enclave_join_tree(struct ghost_enclave *e, uint32_t pid,
 			    bool (*skip)(uint32_t pid, void *arg), void *arg);

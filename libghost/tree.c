@@ -5,9 +5,11 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "libghost/enclave.h"
 
@@ -45,6 +47,7 @@ static bool descends(uint32_t pid, uint32_t from)
 struct walk {
 	struct ghost_enclave *enclave;
 	uint32_t top;
+	int top_fd; /* its folder in /proc: empty once it has ended */
 	bool (*skip)(uint32_t pid, void *arg);
 	void *arg;
 	uint32_t *seen; /* [nr_seen] */
@@ -59,21 +62,31 @@ static bool was_seen(const struct walk *w, uint32_t pid)
 	return false;
 }
 
+/* Asked while @pid is the number of the process that would join. */
+static bool is_other(uint32_t pid, void *arg)
+{
+	const struct walk *w = arg;
+
+	/* The top is looked at last: it has had its number until now. */
+	return !descends(pid, w->top) || faccessat(w->top_fd, "stat", F_OK, 0) ||
+	       (w->skip && w->skip(pid, w->arg));
+}
+
 /* 1: it joined, 0: it did not need to, or has ended; or a negative errno. */
 static int look_at(struct walk *w, uint32_t pid)
 {
 	uint32_t *more;
 	int err;
 
-	if (was_seen(w, pid) || !descends(pid, w->top) || (w->skip && w->skip(pid, w->arg)))
+	if (was_seen(w, pid) || !descends(pid, w->top))
 		return 0;
 	more = realloc(w->seen, (w->nr_seen + 1) * sizeof(*more));
 	if (!more)
 		return -ENOMEM;
 	w->seen = more;
 	w->seen[w->nr_seen++] = pid;
-	err = ghost_enclave_join_process(w->enclave, pid);
-	return err == -ESRCH ? 0 : err ?: 1;
+	err = ghost_enclave_join_process(w->enclave, pid, is_other, w);
+	return err == -ESRCH || (err == -ECANCELED && pid != w->top) ? 0 : err ?: 1;
 }
 
 /* One pass over /proc. Returns how many joined, or a negative errno. */
@@ -100,12 +113,18 @@ int ghost_enclave_join_tree(struct ghost_enclave *e, uint32_t pid,
 {
 	struct walk w = { .enclave = e, .top = pid, .skip = skip, .arg = arg };
 	int ret = 1, nr = 0;
+	char path[64];
 
+	snprintf(path, sizeof(path), "/proc/%u", pid);
+	w.top_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (w.top_fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
 	/* Until a pass finds nobody new: children of those who have not joined yet. */
 	for (int round = 0; ret > 0 && round < ROUNDS_MAX; round++) {
 		ret = look_at_all(&w);
 		nr += ret > 0 ? ret : 0;
 	}
 	free(w.seen);
+	close(w.top_fd);
 	return ret < 0 ? ret : nr ?: -ESRCH;
 }

@@ -303,15 +303,15 @@ static void test_enclave_joining_a_process_joins_each_thread_once(void **state)
 	/* It is in the table already, as after the first round of a real one. */
 	loop_thread(1, 0, LOOP_INUSE);
 	loop.status[1].tid = tid;
-	assert_int_equal(ghost_enclave_join_process(loop.enclave, tid), 0);
+	assert_int_equal(ghost_enclave_join_process(loop.enclave, tid, NULL, NULL), 0);
 	assert_heard("");
 	/* It was, but is no more. */
 	loop_word(1, 2, 0);
 	answer[GHOST_CTL_TASK_JOIN] = -EPERM;
-	assert_int_equal(ghost_enclave_join_process(loop.enclave, tid), -EPERM);
+	assert_int_equal(ghost_enclave_join_process(loop.enclave, tid, NULL, NULL), -EPERM);
 	snprintf(want, sizeof(want), "join %u\n", tid);
 	assert_heard(want);
-	assert_int_equal(ghost_enclave_join_process(loop.enclave, 0x7fffffff), -ESRCH);
+	assert_int_equal(ghost_enclave_join_process(loop.enclave, 0x7fffffff, NULL, NULL), -ESRCH);
 	assert_int_equal(ghost_enclave_join_cgroup(loop.enclave, "/no/such/folder", NULL, NULL),
 			 -ENOENT);
 	assert_int_equal(ghost_enclave_join_cgroup(loop.enclave, "/proc", NULL, NULL), -EXDEV);

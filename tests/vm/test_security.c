@@ -219,7 +219,7 @@ static int decide_for_own_threads(void)
 	NEED(!ghost_agents_start(&agents, enclave, policies_find("fifo_percpu"), NULL));
 	NEED(ghost_enclave_status(enclave)->state == GHOST_ENCLAVE_ONLINE);
 	pid = computing(0);
-	NEED(!ghost_enclave_join_process(enclave, pid));
+	NEED(!ghost_enclave_join_process(enclave, pid, NULL, NULL));
 	NEED(in_class(pid));
 	ok = goes_on(pid);
 	end(pid);
@@ -463,7 +463,7 @@ static int take_threads_of_others(void)
 	NEED(!open_mine(own_id));
 	NEED(ghost_enclave_join(enclave, roots) == -EPERM);
 	NEED(ghost_enclave_join(enclave, others) == -EPERM);
-	NEED(ghost_enclave_join_process(enclave, others) == -EPERM);
+	NEED(ghost_enclave_join_process(enclave, others, NULL, NULL) == -EPERM);
 	NEED(ask(GHOST_CTL_TASK_UNJOIN, own_id, 0, others, 0) == -EPERM);
 	NEED(ask(GHOST_CTL_TASK_JOIN, own_id, 0, 4000000, 0) == -ESRCH);
 	return 0;
