@@ -132,9 +132,15 @@ static void kill_all_agents(const struct ghost_enclave *e)
 {
 	const struct ghost_memory *mem = ghost_enclave_memory(e);
 
-	for (uint32_t cpu = 0; cpu < mem->nr_cpus; cpu++)
-		if (mem->cpu[cpu].agent_tid)
-			kill_agents(mem->cpu[cpu].agent_tid);
+	for (uint32_t cpu = 0; cpu < mem->nr_cpus; cpu++) {
+		const uint32_t *tid = &mem->cpu[cpu].agent_tid;
+		struct process agent;
+
+		/* Still the agent's number after we have looked whose it is. */
+		if (process_of(__atomic_load_n(tid, __ATOMIC_ACQUIRE), &agent) &&
+		    (pid_t)__atomic_load_n(tid, __ATOMIC_ACQUIRE) == agent.pid)
+			kill_agents(&agent);
+	}
 }
 
 int destroy_enclave(struct ghost_backend *backend, uint32_t id)

@@ -586,7 +586,7 @@ static void kill_agent(struct keeper *k)
 {
 	if (!k->agent)
 		return;
-	kill_agents(k->agent);
+	kill_agents(&k->record.agent);
 	agent_ends(k, -1);
 }
 
@@ -957,7 +957,7 @@ static void stop_agent(struct keeper *k)
 {
 	if (!k->agent)
 		return;
-	kill(k->agent, SIGTERM);
+	process_signal(&k->record.agent, SIGTERM);
 	if (!agent_ends(k, AGENTS_STOP_MS))
 		kill_agent(k);
 }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +27,10 @@
 #define INTENT_NAME "intent"
 #define AUTOMATIC_NAME "automatic"
 #define ENABLE_SEQ_PATH "/sys/kernel/sched_ext/enable_seq"
+
+#ifndef PIDFD_THREAD /* 6.9 */
+#define PIDFD_THREAD O_EXCL
+#endif
 
 /* --- processes ---------------------------------------------------------------- */
 
@@ -66,6 +71,21 @@ bool process_alive(const struct process *p)
 	struct process now;
 
 	return p->pid && process_of(p->pid, &now) && now.start == p->start;
+}
+
+int process_signal(const struct process *p, int signal)
+{
+	int fd = p->pid ? pidfd_open(p->pid, 0) : -1, ret = -ESRCH;
+
+	/* One of its agents stands for it: SIGKILL ends them all. */
+	if (fd < 0 && p->pid)
+		fd = pidfd_open(p->pid, PIDFD_THREAD);
+	/* Whoever has the number while we ask is whom the descriptor means. */
+	if (fd >= 0 && process_alive(p) && !pidfd_send_signal(fd, signal, NULL, 0))
+		ret = 0;
+	if (fd >= 0)
+		close(fd);
+	return ret;
 }
 
 static json_t *process_json(const struct process *p)
@@ -138,15 +158,20 @@ static int write_file(const char *name, json_t *object)
 	return ret;
 }
 
-void kill_agents(pid_t pid)
+void kill_agents(const struct process *p)
 {
 	struct sched_param param = { 0 };
 	char path[64];
 	struct dirent *d;
 	DIR *dir;
 
-	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	/* Of this process, and of no later one with its number. */
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)p->pid);
 	dir = opendir(path);
+	if (dir && !process_alive(p)) {
+		closedir(dir);
+		return;
+	}
 	while (dir && (d = readdir(dir))) {
 		pid_t tid = atoi(d->d_name);
 
@@ -155,7 +180,7 @@ void kill_agents(pid_t pid)
 	}
 	if (dir)
 		closedir(dir);
-	kill(pid, SIGKILL);
+	process_signal(p, SIGKILL);
 }
 
 void record_remove_unfinished(void)

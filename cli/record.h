@@ -22,6 +22,8 @@ struct process {
 
 bool process_of(pid_t pid, struct process *ret);
 bool process_alive(const struct process *p);
+/* To @p, or to nobody: never to whoever was given its pid since. 0 or -ESRCH. */
+int process_signal(const struct process *p, int signal);
 
 /*
  * One enclave made by `ghost run`. @agent is the process whose agents decide, or
@@ -62,7 +64,7 @@ bool record_is_ours(uint32_t pid);
  * Kill an agent process. Its agents go to the fair class first: on a CPU that others
  * keep to themselves they would not even get the time to die.
  */
-void kill_agents(pid_t pid);
+void kill_agents(const struct process *p);
 
 /* Files that were being written by a command that was killed. */
 void record_remove_unfinished(void);

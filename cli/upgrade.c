@@ -388,7 +388,10 @@ static bool says(struct upgrade *u, const char *word, int ms)
 
 static void end_agent(struct upgrade *u)
 {
-	kill_agents(u->agent);
+	struct process agent;
+
+	if (process_of(u->agent, &agent))
+		kill_agents(&agent);
 	waitpid(u->agent, NULL, 0);
 	u->agent = 0;
 }
@@ -414,7 +417,7 @@ static void go_back(struct upgrade *u)
 		end_agent(u);
 	if (!old_is_there(u))
 		return;
-	kill(u->before.agent.pid, SIGUSR2);
+	process_signal(&u->before.agent, SIGUSR2);
 	/* They say so in the record, last. */
 	while (now_ms() < end && old_is_there(u)) {
 		if (online(u) && !run_record_read(u->id, &r) && r.agent.pid == u->before.agent.pid)
@@ -513,12 +516,12 @@ static bool take_over(struct upgrade *u)
 {
 	u->asked_ms = now_ms();
 	if (old_is_there(u)) {
-		kill(u->before.agent.pid, SIGUSR1);
+		process_signal(&u->before.agent, SIGUSR1);
 		/* They hang: the threads are the fallback's as long as they are there. */
 		if (!hears(u, u->room_ns / 1000000)) {
 			say("the old agents (pid %d) did not make room; killing them",
 			    u->before.agent.pid);
-			kill_agents(u->before.agent.pid);
+			kill_agents(&u->before.agent);
 		}
 	}
 	if (!says(u, "ready", TAKE_MS))
@@ -643,8 +646,8 @@ static int upgrade(struct upgrade *u)
 	}
 	if (!decides)
 		go_back(u);
-	else if (old_is_there(u))
-		kill(u->before.agent.pid, SIGTERM);
+	else
+		process_signal(&u->before.agent, SIGTERM);
 	if (came && !decides)
 		follow(u, &new_cpus);
 	unmark(u);

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * cli/record.c: a process is who it was when it was written down.
+ * In: processes of the test. Out: TAP.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cli/record.h"
+#include "tests/check.h"
+
+static struct process child;
+
+static int setup(void **state)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	return process_of(pid, &child) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	kill(child.pid, SIGKILL);
+	waitpid(child.pid, NULL, 0);
+	return 0;
+}
+
+static bool ends_by(int signal)
+{
+	int status;
+
+	return waitpid(child.pid, &status, 0) == child.pid && WIFSIGNALED(status) &&
+	       WTERMSIG(status) == signal;
+}
+
+static void test_record_a_signal_gets_to_the_process_that_was_written_down(void **state)
+{
+	assert_true(process_alive(&child));
+	assert_int_equal(process_signal(&child, SIGTERM), 0);
+	assert_true(ends_by(SIGTERM));
+	assert_false(process_alive(&child));
+	assert_int_equal(process_signal(&child, SIGTERM), -ESRCH);
+}
+
+static void test_record_no_signal_gets_to_a_later_process_with_its_pid(void **state)
+{
+	struct process earlier = { .pid = child.pid, .start = child.start - 1 }, none = { 0 };
+
+	assert_false(process_alive(&earlier));
+	assert_int_equal(process_signal(&earlier, SIGKILL), -ESRCH);
+	assert_int_equal(process_signal(&none, SIGKILL), -ESRCH);
+	kill_agents(&earlier);
+	assert_int_equal(process_signal(&child, SIGTERM), 0);
+	assert_true(ends_by(SIGTERM));
+}
+
+static void test_record_agents_are_killed_with_their_process(void **state)
+{
+	kill_agents(&child);
+	assert_true(ends_by(SIGKILL));
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	static const struct CMUnitTest tests[] = {
+		T(test_record_a_signal_gets_to_the_process_that_was_written_down),
+		T(test_record_no_signal_gets_to_a_later_process_with_its_pid),
+		T(test_record_agents_are_killed_with_their_process),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
