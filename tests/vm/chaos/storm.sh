@@ -69,13 +69,33 @@ cpus=(0 1 2-3 4)
 id=() keeper=() policy=(fifo_percpu shinjuku fifo_central none) program_of=()
 fallback=(fifo weighted fair fair)
 
-agent_of() { # ENCLAVE: the process that decides
-	tr -d ' \n' <"/run/ghost/enclave_${id[$1]}" 2>/dev/null | sed -nE 's/.*"agent":\{"pid":([0-9]+).*/\1/p'
+# A look at files, without a process: where each instruction is emulated a fork takes long,
+# and who looks is a normal thread, above all those it looks for.
+read_all() { # FILE: in $text
+	text=
+	[ ! -e "$1" ] || read -r -d '' text <"$1" || true
+} 2>/dev/null
+agent_of() { # ENCLAVE: in $agent, the process that decides
+	local text
+	agent=
+	if [ "$1" = 3 ]; then
+		read_all "$work/agent.3"
+		agent=$text
+		return
+	fi
+	read_all "/run/ghost/enclave_${id[$1]}"
+	[[ ! $text =~ \"agent\":[[:space:]]*\{[[:space:]]*\"pid\":[[:space:]]*([0-9]+) ]] || agent=${BASH_REMATCH[1]}
 }
-agents_of() { if [ "$1" = 3 ]; then users_agent; else agent_of "$1"; fi; }
-state_of() { sed -n 's/^state //p' "/sys/fs/bpf/ghost/enclave_${id[$1]}/state" 2>/dev/null; }
-decides() { [ "$(state_of "$1")" = online ]; }
-gone() { [ ! -e "/run/ghost/enclave_${id[$1]}" ]; }
+state_of() { # ENCLAVE: in $state
+	local text
+	read_all "/sys/fs/bpf/ghost/enclave_${id[$1]}/state"
+	state=
+	[[ ! $text =~ (^|$'\n')state\ ([a-z]+) ]] || state=${BASH_REMATCH[2]}
+}
+decides() {
+	state_of "$1"
+	[ "$state" = online ]
+}
 serve() { # ENCLAVE
 	local options=(--stall 3s --fallback "${fallback[$1]}" --restart)
 	[ "$1" != 3 ] || options[4]='--user=1000'
@@ -90,11 +110,13 @@ users_agents() { # again and again
 	trap - EXIT
 	exec 2>/dev/null # "Killed"
 	while [ ! -e "$work/enough" ]; do
-		"${as_user[@]}" "$bin/ghost" agents "$(<"$work/id.3")" fifo_percpu --wait >/dev/null 2>>"$work/told.3"
+		"${as_user[@]}" "$bin/ghost" agents "$(<"$work/id.3")" fifo_percpu --wait >/dev/null 2>>"$work/told.3" &
+		echo $! >"$work/agent.3"
+		wait $!
+		: >"$work/agent.3"
 		pause 0.2
 	done
 }
-users_agent() { pgrep -n -u 1000 -f 'ghost agents'; } # the process
 attach_as_user() { # PID: once it has become the user's
 	await 10 "${as_user[@]}" "$bin/ghost" attach "${id[3]}" "$1"
 }
@@ -108,20 +130,22 @@ fill() { # ENCLAVE: its programs, and the children they have just now
 
 # Many children at once, when told to.
 mkfifo "$work/go"
-forks='read; for i in {1..60}; do sleep 0.01 & done; wait'
+forks='read; for i in {1..60}; do pause 0.01 & done; wait'
 
 # ---- faults: of enclave $e, which is told in $what; what else they touch is in $touches ----
 
-fault_kill() { kill -KILL "$(agent_of "$e")"; }
-fault_segv() { kill -SEGV "$(agent_of "$e")"; }
-fault_term() { kill -TERM "$(agent_of "$e")"; }
-fault_stop() { kill -STOP "$(agent_of "$e")"; }
+signal() { # SIGNAL
+	agent_of "$e"
+	kill "-$1" "$agent"
+}
+fault_kill() { signal KILL; }
+fault_segv() { signal SEGV; }
+fault_term() { signal TERM; }
+fault_stop() { signal STOP; }
 fault_stop_short() {
-	local pid
-	pid=$(agent_of "$e")
-	kill -STOP "$pid"
+	signal STOP
 	pause 0.3
-	kill -CONT "$pid"
+	kill -CONT "$agent"
 }
 fault_garbage() { "$garbage" "${id[$e]}" $RANDOM 300; }
 fault_upgrade() {
@@ -218,15 +242,15 @@ fault_hog() { # shorter than a thread may wait for a decision
 }
 # What a user can do; nobody else is touched.
 fault_user_kill() {
-	"${as_user[@]}" kill -KILL "$(users_agent)"
+	agent_of 3
+	"${as_user[@]}" kill -KILL "$agent"
 }
 fault_user_stop() { # for longer than threads wait
-	local pid
-	pid=$(users_agent)
-	"${as_user[@]}" kill -STOP "$pid"
+	agent_of 3
+	"${as_user[@]}" kill -STOP "$agent"
 	pause 4
 	progress
-	"${as_user[@]}" kill -KILL "$pid"
+	"${as_user[@]}" kill -KILL "$agent"
 }
 fault_user_garbage() {
 	"${as_user[@]}" "$bin/garbage" "${id[3]}" $RANDOM 300
@@ -264,8 +288,6 @@ fi
 complain() { # WHAT
 	printf '# fault %d (seed %d): %s: %s\n' "$fault" "$seed" "$what" "$1"
 }
-# Without a process: who looks is a normal thread, above all those it looks for, and a
-# fork takes long where each instruction is emulated.
 rounds_of() { # PROGRAM: in $rounds
 	rounds=
 	[ -e "$work/rounds.$1" ] || rounds=0
@@ -294,14 +316,15 @@ look() {
 	local k
 	progress
 	for k in 0 1 2 3; do
+		agent_of $k
 		# Who was not meant has noticed nothing.
-		if [[ " $touches $e " != *" $k "* ]] && { [ "$(agents_of $k)" != "${agents[$k]}" ] || ! decides $k; }; then
+		if [[ " $touches $e " != *" $k "* ]] && { ! decides $k || [ "$agent" != "${agents[$k]}" ]; }; then
 			((++nr_noticed))
-			complain "enclave $k is $(state_of $k), and its agents were process ${agents[$k]}: $(tail -n 2 "$work/told.$k")"
+			complain "enclave $k is $state, and its agents process $agent, before ${agents[$k]}: $(tail -n 2 "$work/told.$k")"
 		fi
 		await $patience decides $k && continue
 		((++nr_lost))
-		complain "enclave $k is $(state_of $k) and stays so: $(tail -n 1 "$work/told.$k")"
+		complain "enclave $k is $state and stays so: $(tail -n 1 "$work/told.$k")"
 		ps -eLo pid,tid,cls,rtprio,psr,stat,wchan:20,time,comm | sed 's/^/#   /'
 		fault_renew
 	done
@@ -319,7 +342,7 @@ for e in 0 1 2 3; do serve $e && fill $e; done
 users_agents &
 users_agents=$!
 await $patience decides 3
-nr_standing=0 nr_noticed=0 nr_lost=0 nr_faults=0
+agents=() nr_standing=0 nr_noticed=0 nr_lost=0 nr_faults=0
 what='the start' fault=0
 progress
 declare -A done_of=()
@@ -332,7 +355,10 @@ for ((fault = 1; fault <= faults; fault++)); do
 	((++done_of[$kind], ++nr_faults))
 	[[ $kind != fault_user_* ]] || e=3
 	what="${kind#fault_} of enclave $e" touches=''
-	agents=("$(agent_of 0)" "$(agent_of 1)" "$(agent_of 2)" "$(users_agent)")
+	for k in 0 1 2 3; do
+		agent_of $k
+		agents[$k]=$agent
+	done
 	"$kind"
 	look
 	[ -z "${GHOST_VERBOSE:-}" ] || printf '# %d, %d s: %s\n' "$fault" "$SECONDS" "$what"
@@ -351,7 +377,8 @@ for p in {0..6}; do
 done
 is 'what the programs have computed is right' "$(cat "$work"/wrong.* 2>/dev/null)" ''
 printf '# rounds: %s\n' "$(cat "$work"/rounds.* | paste -sd' ')"
-kill -TERM "$(users_agent)"
+agent_of 3
+kill -TERM "$agent"
 wait "$users_agents"
 for e in 0 1 2 3; do
 	kill -TERM "${keeper[$e]}"
