@@ -84,14 +84,13 @@ static void task_bind(struct task_struct *p, u32 enclave)
 }
 
 /* Who it is to be: 0, nobody of ours. */
-static __always_inline u64 expected_who(struct task_struct *p)
+static __always_inline u64 expected_who(struct task_struct *p, struct thread_own *own)
 {
-	u64 *joining = bpf_task_storage_get(&ghost_joining, p, 0, 0);
 	u64 who = 0;
 
-	if (joining && *joining) {
-		who = *joining;
-		*joining = 0;
+	if (own && own->joining) {
+		who = own->joining;
+		own->joining = 0;
 		return enclave_expects(who) ? who : 0;
 	}
 	/* Being forked, by the thread on this CPU: children of members are members. */
@@ -100,16 +99,26 @@ static __always_inline u64 expected_who(struct task_struct *p)
 	return who_kind(who) == WHO_MEMBER ? who : 0;
 }
 
+static __always_inline void spinner_gone(struct task_struct *p, struct thread_own *own)
+{
+	u64 who = own ? own->spinner : 0;
+
+	if (!who)
+		return;
+	own->spinner = 0;
+	enclave_agent_gone(who_enclave(who), who_index(who), p->pid);
+}
+
 SEC("struct_ops/enable")
 void BPF_PROG(ghost_enable, struct task_struct *p)
 {
-	u64 who = p->scx.dsq_vtime;
+	struct thread_own *own = bpf_task_storage_get(&ghost_own, p, 0, 0);
+	u64 who;
 
 	/* An agent that spins has no business here. */
-	if (who_kind(who) == WHO_SPINNER)
-		enclave_agent_gone(who_enclave(who), who_index(who), p->pid);
+	spinner_gone(p, own);
 	scx_bpf_task_set_dsq_vtime(p, 0);
-	who = expected_who(p);
+	who = expected_who(p, own);
 	if (who_kind(who) == WHO_AGENT)
 		agent_bind(p, who_enclave(who), who_index(who));
 	else if (who_kind(who) == WHO_MEMBER)
@@ -147,10 +156,7 @@ void BPF_PROG(ghost_disable, struct task_struct *p)
 SEC("struct_ops/exit_task")
 void BPF_PROG(ghost_exit_task, struct task_struct *p, struct scx_exit_task_args *args)
 {
-	u64 who = p->scx.dsq_vtime;
-
-	if (who_kind(who) == WHO_SPINNER)
-		enclave_agent_gone(who_enclave(who), who_index(who), p->pid);
+	spinner_gone(p, bpf_task_storage_get(&ghost_own, p, 0, 0));
 }
 
 /* --- threads become runnable --------------------------------------------- */

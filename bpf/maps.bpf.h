@@ -54,15 +54,24 @@ struct {
 } ghost_refs SEC(".maps");
 
 /*
- * Who a thread will be when it turns SCHED_EXT. With the thread, not its number: that may
- * be another one's by then, and a table of numbers could be filled by one who may ask.
+ * What was said of a thread, or by it. With the thread, not its number: that may be another
+ * one's by then, and a table of numbers could be filled by one who may ask.
  */
+struct thread_own {
+	u64 joining; /* who it will be when it turns SCHED_EXT; 0: as before */
+	/*
+	 * Of which CPU it is the agent, in no class of ours; 0: of none. Not in dsq_vtime,
+	 * which belongs to whoever changes the thread's class.
+	 */
+	u64 spinner;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
-	__type(value, u64);
-} ghost_joining SEC(".maps");
+	__type(value, struct thread_own);
+} ghost_own SEC(".maps");
 
 /*
  * Shared with agents, one set per enclave, made by user space:

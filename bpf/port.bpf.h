@@ -167,10 +167,22 @@ static __always_inline int port_this_pinned(u32 cpu)
 	return p->nr_cpus_allowed == 1 && bpf_cpumask_test_cpu(cpu, p->cpus_ptr);
 }
 
-static __always_inline void port_this_set_who(u64 who)
+#define SCHED_EXT 7
+
+static __always_inline int port_this_in_class(void)
 {
-	/* The field is sched_ext's, and every thread has it (7.3). */
-	scx_bpf_task_set_dsq_vtime(bpf_get_current_task_btf(), who);
+	return bpf_get_current_task_btf()->policy == SCHED_EXT;
+}
+
+static __always_inline int port_this_set_spinner(u64 who)
+{
+	struct thread_own *own = bpf_task_storage_get(&ghost_own, bpf_get_current_task_btf(), 0,
+						      BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!own)
+		return -E_NOSPC;
+	own->spinner = who;
+	return 0;
 }
 
 static __always_inline void port_kick(u32 cpu)
@@ -271,28 +283,28 @@ static __always_inline void port_task_describe(u32 slot, struct ghost_status *st
 static __always_inline int port_joining_set(u32 tid, u64 who)
 {
 	struct task_struct *p = bpf_task_from_pid(tid);
-	u64 *joining;
+	struct thread_own *own;
 
 	if (!p)
 		return -E_SRCH;
-	joining = bpf_task_storage_get(&ghost_joining, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (joining)
-		*joining = who;
+	own = bpf_task_storage_get(&ghost_own, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (own)
+		own->joining = who;
 	bpf_task_release(p);
-	return joining ? 0 : -E_NOSPC;
+	return own ? 0 : -E_NOSPC;
 }
 
 static __always_inline int port_joining_clear(u32 tid)
 {
 	struct task_struct *p = bpf_task_from_pid(tid);
+	struct thread_own *own;
 	int ret = -E_NOENT;
-	u64 *joining;
 
 	if (!p)
 		return -E_SRCH;
-	joining = bpf_task_storage_get(&ghost_joining, p, 0, 0);
-	if (joining && *joining) {
-		*joining = 0;
+	own = bpf_task_storage_get(&ghost_own, p, 0, 0);
+	if (own && own->joining) {
+		own->joining = 0;
 		ret = 0;
 	}
 	bpf_task_release(p);

@@ -106,8 +106,6 @@ int ghost_show_threads(struct bpf_iter__bpf_map_elem *ctx)
 	return 0;
 }
 
-#define SCHED_EXT 7
-
 /* Those that can run, by number. */
 SEC("iter/task")
 int ghost_show_strangers(struct bpf_iter__task *ctx)

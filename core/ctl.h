@@ -11,21 +11,30 @@
 #include "core/task.h"
 #include "core/txn.h"
 
+/* Is @tid the agent of any CPU? */
+static int ctl_is_some_agent(__u32 tid)
+{
+	const struct core_cpu *c;
+	__u32 cpu;
+
+	port_for(cpu, 0, port_nr_cpus()) {
+		c = port_cpu(cpu);
+		if (c && c->agent_tid == tid)
+			return 1;
+	}
+	return 0;
+}
+
 /* Membership begins when the thread turns SCHED_EXT, under its own locks. */
 static int ctl_task_join(__u32 id, __u32 tid)
 {
 	const struct core_enclave *e = port_enclave(id);
-	const struct core_cpu *c;
-	__u32 cpu;
 
 	if (!e || !id || e->state == GHOST_ENCLAVE_FREE || e->state == GHOST_ENCLAVE_DYING)
 		return -E_NOENT;
 	/* An agent that is scheduled by an agent would wait for itself. */
-	port_for(cpu, 0, port_nr_cpus()) {
-		c = port_cpu(cpu);
-		if (c && c->agent_tid == tid)
-			return -E_PERM;
-	}
+	if (ctl_is_some_agent(tid))
+		return -E_PERM;
 	return port_joining_set(tid, WHO_COMING(WHO_MEMBER, id, e->gen, 0));
 }
 
@@ -103,6 +112,7 @@ static int ctl_agent_attach(__u32 id, __u32 cpu, __u32 flags)
 {
 	const struct core_enclave *e = port_enclave(id);
 	const struct core_cpu *c = port_cpu(cpu);
+	int ret;
 
 	if (!e || !c || !id || c->enclave != id || e->state == GHOST_ENCLAVE_DYING)
 		return -E_NOENT;
@@ -114,11 +124,19 @@ static int ctl_agent_attach(__u32 id, __u32 cpu, __u32 flags)
 		return -E_BUSY;
 	if (!(flags & GHOST_AGENT_SPINS))
 		return port_joining_set(port_this_tid(), WHO_COMING(WHO_AGENT, id, e->gen, cpu));
-	/* It enters no class of ours: it is the agent now, and its end is noticed. */
-	if (!agent_attach(id, cpu, port_this_tid(), port_this_pinned(cpu), 1))
+	/* A member would wait for itself, and one end is noticed for one CPU. */
+	if (port_this_in_class())
 		return -E_INVAL;
-	port_this_set_who(WHO(WHO_SPINNER, id, cpu));
-	return 0;
+	if (ctl_is_some_agent(port_this_tid()))
+		return -E_BUSY;
+	/* It enters no class of ours: it is the agent now, and its end is noticed. */
+	ret = port_this_set_spinner(WHO(WHO_SPINNER, id, cpu));
+	if (ret)
+		return ret;
+	if (agent_attach(id, cpu, port_this_tid(), port_this_pinned(cpu), 1))
+		return 0;
+	port_this_set_spinner(0);
+	return -E_INVAL;
 }
 
 /* An agent that spins ends on purpose. */
@@ -128,7 +146,7 @@ static int ctl_agent_detach(__u32 id, __u32 cpu)
 
 	if (!c || !id || c->enclave != id || !c->spins || c->agent_tid != port_this_tid())
 		return -E_NOENT;
-	port_this_set_who(0);
+	port_this_set_spinner(0);
 	enclave_agent_gone(id, cpu, port_this_tid());
 	return 0;
 }

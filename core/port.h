@@ -68,10 +68,15 @@ PORT_FN __u64 port_now_ns(void);
 PORT_FN __u32 port_nr_cpus(void); /* CPU ids are below this */
 PORT_FN __u32 port_this_cpu(void);
 PORT_FN __u32 port_this_tid(void);
-PORT_FN int port_this_pinned(__u32 cpu);   /* can the caller run on @cpu only? */
-PORT_FN void port_this_set_who(__u64 who); /* who the caller is, in whatever class */
-PORT_FN void port_kick(__u32 cpu);	   /* make @cpu look for work again, if it is idle */
-PORT_FN void port_preempt(__u32 cpu);	   /* or take it from the thread of ours that runs there */
+PORT_FN int port_this_pinned(__u32 cpu); /* can the caller run on @cpu only? */
+PORT_FN int port_this_in_class(void);	 /* is the caller of our class? */
+/*
+ * As whom the caller is known that is in no class of ours, from here to its end; 0: as
+ * nobody. 0 or -ENOSPC.
+ */
+PORT_FN int port_this_set_spinner(__u64 who);
+PORT_FN void port_kick(__u32 cpu);    /* make @cpu look for work again, if it is idle */
+PORT_FN void port_preempt(__u32 cpu); /* or take it from the thread of ours that runs there */
 /* In @ns cpu_timer() is called about @cpu; instead of what was asked for before. */
 PORT_FN int port_timer_set(__u32 cpu, __u64 ns);
 /* The same with txn_slice_over(). Not by a CPU that dispatches: it holds its run queue (7.3). */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Who a thread is to us.
- * In: one word that travels with the thread. Out: member, agent or stranger.
+ * In: one word that travels with the thread, and for agents that spin one of its own.
+ * Out: member, agent or stranger.
  * Called by the ops and by requests.
  */
 #ifndef GHOST_CORE_TASK_H
@@ -22,7 +23,7 @@ enum who_kind {
 	WHO_STRANGER = 0,
 	WHO_MEMBER = 1,
 	WHO_AGENT = 2,
-	WHO_SPINNER = 3, /* an agent that is in no class of ours */
+	WHO_SPINNER = 3, /* an agent that is in no class of ours; not in the word that travels */
 };
 
 #define WHO_BITS 28

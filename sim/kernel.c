@@ -627,6 +627,15 @@ static uint32_t weight_of(int nice)
 	return (weights[(nice + 20) % 40] * 100 + 512) / 1024;
 }
 
+static void spinner_gone(struct thread *t)
+{
+	uint64_t who = t->spinner;
+
+	t->spinner = 0;
+	if (who)
+		enclave_agent_gone(who_enclave(who), who_index(who), t->tid);
+}
+
 /* ops.enable: who is it to us? @parent: forks it now; NULL: it is there and changes class. */
 static void enable(struct machine *m, struct thread *t, const struct thread *parent, bool runnable)
 {
@@ -642,8 +651,7 @@ static void enable(struct machine *m, struct thread *t, const struct thread *par
 	if (!who && parent && is_member(parent))
 		who = parent->who;
 	enclave = who_enclave(who);
-	if (who_kind(t->who) == WHO_SPINNER)
-		enclave_agent_gone(who_enclave(t->who), who_index(t->who), t->tid);
+	spinner_gone(t);
 	t->who = 0;
 	if (who_kind(who) == WHO_AGENT) {
 		if (agent_attach(enclave, who_index(who), t->tid,
@@ -685,7 +693,9 @@ static void disable(struct machine *m, struct thread *t, bool dead)
 {
 	uint64_t who = t->who;
 
-	if (who_kind(who) == WHO_AGENT || who_kind(who) == WHO_SPINNER)
+	if (dead)
+		spinner_gone(t);
+	if (who_kind(who) == WHO_AGENT)
 		enclave_agent_gone(who_enclave(who), who_index(who), t->tid);
 	if (who_kind(who) == WHO_MEMBER) {
 		struct told told = tell_begin(m, t);

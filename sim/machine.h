@@ -166,6 +166,7 @@ struct thread {
 	const struct behaviour *behaviour;
 	void *data; /* of the behaviour */
 	uint64_t who;
+	uint64_t spinner; /* the agent of which CPU, in no class of ours; core/task.h */
 	uint64_t runtime_ns;
 	uint64_t left_ns; /* of the current action */
 	uint64_t slice_ns;

@@ -176,10 +176,18 @@ static inline int port_this_pinned(__u32 cpu)
 	return t && the_machine->masks[t->mask].nr == 1 && thread_on(the_machine, t, cpu);
 }
 
-static inline void port_this_set_who(__u64 who)
+static inline int port_this_in_class(void)
+{
+	const struct thread *t = the_machine->this_thread;
+
+	return t && t->class_ == CLASS_EXT;
+}
+
+static inline int port_this_set_spinner(__u64 who)
 {
 	if (the_machine->this_thread)
-		the_machine->this_thread->who = who;
+		the_machine->this_thread->spinner = who;
+	return 0;
 }
 
 static inline void kick(__u32 cpu, bool preempt)

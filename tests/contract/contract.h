@@ -278,6 +278,16 @@ uint32_t enclave_state(struct world *w);
 struct agent *agent_try(struct world *w, uint32_t id, uint32_t cpu, uint32_t pin, int *ret_err);
 /* The same for an agent that spins. */
 struct agent *spinner_try(struct world *w, uint32_t id, uint32_t cpu, uint32_t pin, int *ret_err);
+/* How one becomes an agent. */
+enum agent_way {
+	AGENT_ENTERS,	   /* our class */
+	AGENT_SPINS,	   /* in no class of ours */
+	AGENT_IS_MEMBER,   /* of @w->e, when it would spin */
+	AGENT_SPINS_TWICE, /* on the other CPU, too */
+};
+
+/* What the last request of one came to that would spin, and has ended since. */
+int spinner_refused(struct world *w, uint32_t cpu, enum agent_way way);
 /* An agent on @cpu of @w->e. */
 void agent_start(struct world *w, uint32_t cpu);
 void agent_leave(struct world *w, struct agent *a);

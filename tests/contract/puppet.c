@@ -358,7 +358,7 @@ struct agent {
 	struct world *w;
 	uint32_t enclave, cpu, pin;
 	void *thread;
-	bool spins;
+	enum agent_way way;
 	enum agent_order order;
 	struct ghost_txn txn;
 	struct ghost_ctl ctl;
@@ -382,14 +382,22 @@ static int become(struct agent *a)
 		.op = GHOST_CTL_AGENT_ATTACH,
 		.enclave = a->enclave,
 		.cpu = a->cpu,
-		.flags = a->spins ? GHOST_AGENT_SPINS : 0,
+		.flags = a->way == AGENT_ENTERS ? 0 : GHOST_AGENT_SPINS,
 	};
 	int err = a->pin == GHOST_CPU_NONE ? 0 : b->agent_pin(b, a->pin);
 
 	a->tid = b->thread_id(b);
+	if (a->way == AGENT_IS_MEMBER)
+		err = err ?: ghost_enclave_join(a->w->e, a->tid);
 	err = err ?: b->agent(b, &attach);
 	err = err ?: attach.ret;
-	return err || a->spins ? err : b->agent_enter(b);
+	if (a->way == AGENT_SPINS_TWICE && !err) {
+		attach.cpu = a->pin == CPU_A ? CPU_B : CPU_A;
+		err = b->agent_pin(b, attach.cpu);
+		err = err ?: b->agent(b, &attach);
+		err = err ?: attach.ret;
+	}
+	return err || a->way != AGENT_ENTERS ? err : b->agent_enter(b);
 }
 
 static void agent_end(struct agent *a)
@@ -401,7 +409,7 @@ static void agent_end(struct agent *a)
 		.cpu = a->cpu,
 	};
 
-	if (a->spins && a->order != AGENT_DIE)
+	if (a->way != AGENT_ENTERS && a->order != AGENT_DIE)
 		b->agent(b, &detach);
 }
 
@@ -516,8 +524,8 @@ static bool agent_join(struct world *w, struct agent *a)
 	return true;
 }
 
-static struct agent *agent_new(struct world *w, uint32_t id, uint32_t cpu, uint32_t pin, bool spins,
-			       int *ret_err)
+static struct agent *agent_new(struct world *w, uint32_t id, uint32_t cpu, uint32_t pin,
+			       enum agent_way way, int *ret_err)
 {
 	struct agent *a;
 
@@ -529,7 +537,7 @@ static struct agent *agent_new(struct world *w, uint32_t id, uint32_t cpu, uint3
 	a->enclave = id;
 	a->cpu = cpu;
 	a->pin = pin;
-	a->spins = spins;
+	a->way = way;
 	a->nr_orders = 1;
 	check_is(w, w->backend->thread_start(w->backend, "agent", agent_main, a, &a->thread), 0);
 	agent_wait(w, a);
@@ -542,20 +550,28 @@ static struct agent *agent_new(struct world *w, uint32_t id, uint32_t cpu, uint3
 
 struct agent *agent_try(struct world *w, uint32_t id, uint32_t cpu, uint32_t pin, int *ret_err)
 {
-	return agent_new(w, id, cpu, pin, false, ret_err);
+	return agent_new(w, id, cpu, pin, AGENT_ENTERS, ret_err);
 }
 
 struct agent *spinner_try(struct world *w, uint32_t id, uint32_t cpu, uint32_t pin, int *ret_err)
 {
-	return agent_new(w, id, cpu, pin, true, ret_err);
+	return agent_new(w, id, cpu, pin, AGENT_SPINS, ret_err);
 }
 
-static void start(struct world *w, uint32_t cpu, bool spins)
+int spinner_refused(struct world *w, uint32_t cpu, enum agent_way way)
+{
+	int err;
+
+	agent_new(w, ghost_enclave_id(w->e), cpu, cpu, way, &err);
+	return err;
+}
+
+static void start(struct world *w, uint32_t cpu, enum agent_way way)
 {
 	struct agent *a;
 	int err;
 
-	a = agent_new(w, ghost_enclave_id(w->e), cpu, cpu, spins, &err);
+	a = agent_new(w, ghost_enclave_id(w->e), cpu, cpu, way, &err);
 	check_is(w, err, 0);
 	check_is(w, page(w, cpu)->agent_tid, a->tid);
 	rw(w, cpu)->queue_tail = ghost_load_acquire(&page(w, cpu)->queue.head);
@@ -565,7 +581,7 @@ static void start(struct world *w, uint32_t cpu, bool spins)
 
 void agent_start(struct world *w, uint32_t cpu)
 {
-	start(w, cpu, false);
+	start(w, cpu, AGENT_ENTERS);
 }
 
 void agent_leave(struct world *w, struct agent *a)
@@ -618,7 +634,7 @@ static void all_up(struct world *w, bool spin)
 {
 	for (uint32_t cpu = 0; cpu < w->nr_cpus; cpu++)
 		if (page(w, cpu)->owned)
-			start(w, cpu, spin);
+			start(w, cpu, spin ? AGENT_SPINS : AGENT_ENTERS);
 	check_is(w, ctl_agent(w, GHOST_CTL_AGENT_ONLINE, ghost_enclave_id(w->e), 0), 0);
 	check_is(w, enclave_state(w), GHOST_ENCLAVE_ONLINE);
 }

@@ -852,6 +852,21 @@ static void case_an_agent_that_spins_can_run_on_its_cpu_only(struct world *w)
 	check_is(w, err, -EBUSY);
 }
 
+static void case_a_member_cannot_become_an_agent_that_spins(struct world *w)
+{
+	check_is(w, spinner_refused(w, CPU_A, AGENT_IS_MEMBER), -EINVAL);
+	/* It was a member like any other, and has left no trace. */
+	until(w, !ghost_enclave_status(w->e)->nr_tasks);
+	check_is(w, page(w, CPU_A)->agent_tid, 0);
+}
+
+static void case_an_agent_that_spins_is_that_of_one_cpu(struct world *w)
+{
+	check_is(w, spinner_refused(w, CPU_A, AGENT_SPINS_TWICE), -EBUSY);
+	until(w, !page(w, CPU_A)->agent_tid);
+	check_is(w, page(w, CPU_B)->agent_tid, 0);
+}
+
 static void case_an_agent_that_spins_and_dies_costs_the_enclave(struct world *w)
 {
 	struct puppet *p;
@@ -1134,6 +1149,8 @@ const struct contract_case contract_remote_cases[] = {
 	CASE(case_garbage_in_a_pick_harms_nobody),
 	CASE(case_agents_that_spin_decide_for_all_cpus),
 	CASE(case_an_agent_that_spins_can_run_on_its_cpu_only),
+	CASE(case_a_member_cannot_become_an_agent_that_spins),
+	CASE(case_an_agent_that_spins_is_that_of_one_cpu),
 	CASE(case_an_agent_that_spins_and_dies_costs_the_enclave),
 	CASE(case_an_agent_that_spins_leaves_by_saying_so),
 	CASE(case_ticks_are_told_if_asked_for),

@@ -84,8 +84,10 @@ struct fake {
 	__u32 preempts[FAKE_CPUS];
 	int wanted[FAKE_CPUS]; /* a thread of the fair class waits for it */
 	__u32 this_tid;
-	int this_pinned;		    /* the caller can run nowhere else */
-	__u64 this_who;			    /* what the caller was told to be */
+	int this_pinned; /* the caller can run nowhere else */
+	int this_in_class;
+	__u64 this_spinner; /* what the caller was told to be */
+	int spinner_err;
 	__u32 reenqueues[FAKE_ENCLAVES][2]; /* asked for, by enum port_place */
 	__u32 agent_parked[FAKE_CPUS];	    /* the agent is in its parking place */
 	__u32 agent_runs[FAKE_CPUS];	    /* times it was put on its CPU */
@@ -323,9 +325,17 @@ static inline int port_this_pinned(__u32 cpu)
 	return fake.this_pinned && cpu == fake.this_cpu;
 }
 
-static inline void port_this_set_who(__u64 who)
+static inline int port_this_in_class(void)
 {
-	fake.this_who = who;
+	return fake.this_in_class;
+}
+
+static inline int port_this_set_spinner(__u64 who)
+{
+	if (fake.spinner_err)
+		return fake.spinner_err;
+	fake.this_spinner = who;
+	return 0;
 }
 
 static inline void port_preempt(__u32 cpu)

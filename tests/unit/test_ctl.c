@@ -1396,9 +1396,9 @@ static void test_ctl_agent_that_spins_is_one_at_once(void **state)
 	enclaves(GHOST_ENCLAVE_IDLE);
 	spinner_comes(1, 70);
 	assert_int_equal(fake.joining_tid, 0); /* it will enter no class of ours */
-	assert_int_equal(who_kind(fake.this_who), WHO_SPINNER);
-	assert_int_equal(who_enclave(fake.this_who), 1);
-	assert_int_equal(who_index(fake.this_who), 70);
+	assert_int_equal(who_kind(fake.this_spinner), WHO_SPINNER);
+	assert_int_equal(who_enclave(fake.this_spinner), 1);
+	assert_int_equal(who_index(fake.this_spinner), 70);
 	assert_int_equal(fake.cpu[70].agent_tid, agent_of(70));
 	assert_int_equal(fake.cpu[70].spins, 1);
 	assert_int_equal(fake.page[1][70].agent_tid, agent_of(70));
@@ -1425,6 +1425,31 @@ static void test_ctl_agent_that_spins_and_could_leave_its_cpu_is_refused(void **
 			      .flags = 1u << bit);
 }
 
+static void test_ctl_agent_that_spins_is_nobody_else_besides(void **state)
+{
+	enclaves(GHOST_ENCLAVE_IDLE);
+	fake.this_tid = agent_of(2);
+	fake.this_cpu = 2;
+	fake.this_pinned = 1;
+	fake.this_in_class = 1;
+	agent_refuses(-E_INVAL, .op = GHOST_CTL_AGENT_ATTACH, .enclave = 1, .cpu = 2,
+		      .flags = GHOST_AGENT_SPINS);
+	fake.this_in_class = 0;
+	fake.spinner_err = -7;
+	agent_refuses(-7, .op = GHOST_CTL_AGENT_ATTACH, .enclave = 1, .cpu = 2,
+		      .flags = GHOST_AGENT_SPINS);
+	fake.spinner_err = 0;
+	assert_true(fake.this_spinner == 0);
+	assert_int_equal(fake.cpu[2].agent_tid, 0);
+	spinner_comes(1, 2);
+	/* As the same thread. */
+	fake.this_cpu = 70;
+	agent_refuses(-E_BUSY, .op = GHOST_CTL_AGENT_ATTACH, .enclave = 1, .cpu = 70,
+		      .flags = GHOST_AGENT_SPINS);
+	assert_int_equal(who_index(fake.this_spinner), 2);
+	assert_int_equal(fake.cpu[70].agent_tid, 0);
+}
+
 static void test_ctl_enclave_whose_agents_spin_is_like_any_other(void **state)
 {
 	enclaves(GHOST_ENCLAVE_IDLE);
@@ -1449,7 +1474,7 @@ static void test_ctl_detach_ends_an_agent_that_spins(void **state)
 	assert_int_equal(agent(.op = GHOST_CTL_AGENT_DETACH, .enclave = 1, .cpu = 3), 0);
 	assert_int_equal(fake.cpu[3].agent_tid, 0);
 	assert_int_equal(fake.enclave[1].nr_agents, 2);
-	assert_true(fake.this_who == 0);
+	assert_true(fake.this_spinner == 0);
 	assert_state(1, GHOST_ENCLAVE_IDLE);
 	agent_refuses(-E_NOENT, .op = GHOST_CTL_AGENT_DETACH, .enclave = 1, .cpu = 3);
 	/* One that decides is lost by it: it had to say so before. */
@@ -1657,6 +1682,7 @@ int main(void)
 		T(test_ctl_create_starts_with_nothing_delivered_and_no_default),
 		T(test_ctl_agent_that_spins_is_one_at_once),
 		T(test_ctl_agent_that_spins_and_could_leave_its_cpu_is_refused),
+		T(test_ctl_agent_that_spins_is_nobody_else_besides),
 		T(test_ctl_enclave_whose_agents_spin_is_like_any_other),
 		T(test_ctl_detach_ends_an_agent_that_spins),
 		T(test_ctl_detach_is_of_oneself_and_of_those_who_spin),
