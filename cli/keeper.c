@@ -430,18 +430,18 @@ static void say_lost(const struct keeper *k)
 	}
 }
 
-static void say_agent_ended(const struct keeper *k, int status)
+/* @status: NULL, nobody tells how another one's child has ended. */
+static void say_agent_ended(const struct keeper *k, pid_t pid, const int *status)
 {
-	/* Nobody tells how another one's child has ended. */
-	if (k->adopted >= 0)
-		notice(k, "the agent process (pid %d) of %s ended; %s", k->agent, k->record.policy,
+	if (!status)
+		notice(k, "the agent process (pid %d) of %s ended; %s", pid, k->record.policy,
 		       what_now(k));
-	else if (WIFSIGNALED(status))
-		notice(k, "the agent process (pid %d) was killed by signal %d (%s); %s", k->agent,
-		       WTERMSIG(status), strsignal(WTERMSIG(status)), what_now(k));
+	else if (WIFSIGNALED(*status))
+		notice(k, "the agent process (pid %d) was killed by signal %d (%s); %s", pid,
+		       WTERMSIG(*status), strsignal(WTERMSIG(*status)), what_now(k));
 	else
-		notice(k, "the agent process (pid %d) ended with status %d; %s", k->agent,
-		       WEXITSTATUS(status), what_now(k));
+		notice(k, "the agent process (pid %d) ended with status %d; %s", pid,
+		       WEXITSTATUS(*status), what_now(k));
 }
 
 /* --- the command ------------------------------------------------------------------------ */
@@ -654,6 +654,13 @@ static bool adopt(struct keeper *k)
 
 	if (run_record_read(k->record.enclave, &r) || r.agent.pid == k->record.agent.pid)
 		return false;
+	/* Its policy is the one that decides from here on, also if it has ended since. */
+	k->record = r;
+	k->own.policy = policies_find(r.policy);
+	if (k->own.policy)
+		param_load(k->own.policy, r.params, k->own.params);
+	else
+		k->own.policy = unknown_policy(r.policy);
 	k->adopted = pidfd_open(r.agent.pid, 0);
 	if (k->adopted < 0 || !process_alive(&r.agent)) {
 		close(k->adopted);
@@ -661,12 +668,6 @@ static bool adopt(struct keeper *k)
 		return false;
 	}
 	k->agent = r.agent.pid;
-	k->record = r;
-	k->own.policy = policies_find(r.policy);
-	if (k->own.policy)
-		param_load(k->own.policy, r.params, k->own.params);
-	else
-		k->own.policy = unknown_policy(r.policy);
 	k->told = k->suspected = false;
 	k->good_ms = now_ms();
 	k->restart_ms = 0;
@@ -736,23 +737,29 @@ static bool upgraded_now(const struct keeper *k)
 	return !run_record_read(k->record.enclave, &r) && process_alive(&r.upgrader);
 }
 
-static void agent_ended(struct keeper *k, int status)
+static void agent_ended(struct keeper *k, const int *status)
 {
-	struct keeper before = *k;
+	int fd = k->adopted;
+	pid_t pid = k->agent;
 
 	k->agent = 0;
 	k->adopted = -1;
 	/* Should the upgrade fail, too, watch() tells. */
 	if (!adopt(k) && !upgraded_now(k)) {
+		/* And so has the one that had taken over. */
+		if (k->record.agent.pid != pid) {
+			pid = k->record.agent.pid;
+			status = NULL;
+		}
 		if (!k->told)
-			say_agent_ended(&before, status);
+			say_agent_ended(k, pid, status);
 		k->told = true;
 		/* While it starts we hear from its pipe. */
 		if (!k->starting)
 			agents_failed(k);
 	}
-	if (before.adopted >= 0)
-		close(before.adopted);
+	if (fd >= 0)
+		close(fd);
 }
 
 static void reap(struct keeper *k, bool *ret_ended)
@@ -760,7 +767,7 @@ static void reap(struct keeper *k, bool *ret_ended)
 	int status;
 
 	if (k->agent && k->adopted < 0 && waitpid(k->agent, &status, WNOHANG) == k->agent)
-		agent_ended(k, status);
+		agent_ended(k, &status);
 	if (k->command && wait4(k->command, &status, WNOHANG, &k->usage) == k->command) {
 		k->status = status;
 		*ret_ended = true;
@@ -916,7 +923,7 @@ static void wait_for_command(struct keeper *k)
 		if (fds[1].revents && k->starting)
 			agents_said(k);
 		if (fds[2].revents && k->adopted == fds[2].fd)
-			agent_ended(k, 0);
+			agent_ended(k, NULL);
 		if (k->restart_ms && now_ms() >= k->restart_ms && !ended)
 			restart_agents(k);
 	}

@@ -150,6 +150,14 @@ is 'and starts those of the new policy' $? 0
 await 10 policy_is shinjuku
 is 'which decide' "$(status_of policy).$(status_of state)" shinjuku.online
 contains '\[7000000,' 'with its parameters' "$(cat /run/ghost/enclave_1)"
+kill -STOP "$keeper"
+succeeds 'it is upgraded while its keeper cannot see it' -- "$ghost" upgrade 1 fifo_percpu --probe 100ms
+kill -KILL "$(status_of agent_pid)"
+: >"$work/told"
+kill -CONT "$keeper"
+await 30 grep -q 'new agents of fifo_percpu decide' "$work/told"
+is 'and starts those of the last policy all the same' $? 0
+contains 'the agent process .* of fifo_percpu ended' 'which is told' "$(cat "$work/told")"
 kill -KILL "$keeper"
 wait "$keeper" 2>/dev/null
 goes_on 'without its keeper the command goes on'
