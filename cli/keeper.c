@@ -1043,15 +1043,10 @@ static void die_of_interrupt(const struct keeper *k)
 
 int keeper_run(const struct run *run)
 {
-	struct sched_param param = { 0 };
 	struct keeper k = { .own = *run, .adopted = -1, .told = run->policy == &policy_none };
 	int lock, ret;
 
 	k.run = &k.own;
-
-	/* Run inside an enclave, neither we nor the agents shall be members of it. */
-	if (sched_getscheduler(0) == POLICY_SCHED_EXT)
-		sched_setscheduler(0, SCHED_OTHER, &param);
 	process_of(getpid(), &k.record.keeper);
 	describe(&k);
 	ret = signals_take(&k);

@@ -5,11 +5,13 @@
  * Called by people, scripts, tests and the bench.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/record.h"
 
 static int help_main(int argc, char **argv);
 
@@ -91,6 +93,18 @@ static int help_main(int argc, char **argv)
 	return verb->main(2, help);
 }
 
+/*
+ * Started in an enclave, by a shell that is a member, neither we nor agents that we start
+ * shall be: who looks after an enclave cannot wait until somebody decides for it.
+ */
+static void leave_class(void)
+{
+	struct sched_param param = { 0 };
+
+	if ((sched_getscheduler(0) & ~SCHED_RESET_ON_FORK) == POLICY_SCHED_EXT)
+		sched_setscheduler(0, SCHED_OTHER, &param);
+}
+
 int main(int argc, char **argv)
 {
 	const struct verb *verb;
@@ -109,6 +123,7 @@ int main(int argc, char **argv)
 	if (argv[1][0] == '-')
 		usage_error(NULL, "unknown option '%s' before the verb", argv[1]);
 	verb = verb_find(NULL, verbs, argv[1]);
+	leave_class();
 	code = verb->main(argc - 1, argv + 1);
 
 	/* A full disk must not look like success. */

@@ -14,6 +14,7 @@
 
 /* While others decide. */
 #define TAKE_POLL_NS 50000
+#define ATTACH_TRIES 3
 
 /* --- what a policy may ask --------------------------------------------------- */
 
@@ -150,7 +151,7 @@ void ghost_agent_wake(struct ghost_agent *a, uint32_t cpu)
 
 /* --- life ------------------------------------------------------------------------- */
 
-static int agent_become(struct ghost_agent *a)
+static int agent_attach(struct ghost_agent *a)
 {
 	struct ghost_backend *b = a->all->backend;
 	struct ghost_ctl attach = {
@@ -159,15 +160,32 @@ static int agent_become(struct ghost_agent *a)
 		.cpu = a->cpu,
 		.flags = a->all->central ? GHOST_AGENT_SPINS : 0,
 	};
-	int err = b->agent(b, &attach);
+	uint32_t tid = b->thread_id(b);
+	int err;
 
+	/*
+	 * It may be a member: as a child of one, or because somebody has just put its
+	 * cgroup in. It becomes an agent as it enters the class, so it leaves first.
+	 */
+	b->task_leave(b, tid);
+	err = b->agent(b, &attach);
 	err = err ?: attach.ret;
 	if (!err)
 		err = a->all->central ? b->agent_spin(b) : b->agent_enter(b);
-	if (!err && __atomic_load_n(&a->page->agent_tid, __ATOMIC_ACQUIRE) != b->thread_id(b))
-		err = -EBUSY;
+	if (!err && __atomic_load_n(&a->page->agent_tid, __ATOMIC_ACQUIRE) != tid)
+		err = -EAGAIN;
+	return err;
+}
+
+static int agent_become(struct ghost_agent *a)
+{
+	int err = -EAGAIN;
+
+	/* Somebody may have put it in meanwhile, or have come first. */
+	for (int i = 0; i < ATTACH_TRIES && err == -EAGAIN; i++)
+		err = agent_attach(a);
 	if (err)
-		return err;
+		return err == -EAGAIN ? -EBUSY : err;
 	/*
 	 * Only now is it ours to write. What an earlier agent left unread is in
 	 * the status table.
@@ -525,6 +543,8 @@ int ghost_agents_take(struct ghost_agents *all, int timeout_ms)
 	struct ghost_backend *b = all->backend;
 	int err = wait_for_others(all, timeout_ms);
 
+	/* From when they decide until they are told to, nobody would decide for a member. */
+	b->task_leave(b, b->thread_id(b));
 	err = err ?: check_cpus(all);
 	if (err)
 		return err;

@@ -39,6 +39,9 @@ int ghost_agents_prepare(struct ghost_agents **ret, struct ghost_enclave *e,
  * @as: prepared, and not taken yet
  * @timeout_ms: how long to wait for the agents there to end; 0: not at all, -1: for ever
  *
+ * Nobody waits for itself: the agents, and the thread that calls this, leave SCHED_EXT
+ * first, if they are in it as members of an enclave.
+ *
  * Returns 0 when every CPU has its agent and the enclave is online: from then
  * on the policy decides. -ETIMEDOUT: others still decide, and @as waits as
  * before: call again. All else is final, and leaves only ghost_agents_stop():

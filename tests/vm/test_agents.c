@@ -563,12 +563,30 @@ static void test_an_enclave_with_a_thousand_threads_is_destroyed_while_agents_de
 	assert_int_equal(ghost_enclave_create(&enclave, backend, &opts), 0);
 }
 
+/* Agents, and who starts them, would wait for themselves. */
+static void test_a_member_starts_agents_as_anybody_else(void **state)
+{
+	static const char *const names[] = { "fifo_percpu", "fifo_central" };
+	struct ghost_agents *agents;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		assert_int_equal(ghost_enclave_join(enclave, gettid()), 0);
+		agents = NULL;
+		assert_int_equal(
+			ghost_agents_start(&agents, enclave, policies_find(names[i]), NULL), 0);
+		assert_int_equal(sched_getscheduler(0), SCHED_OTHER);
+		assert_agents_decide();
+		ghost_agents_stop(agents);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_members_run_before_there_are_agents),
 		cmocka_unit_test(test_agents_that_stop_leave_an_idle_enclave_and_running_threads),
 		cmocka_unit_test(test_a_second_set_of_agents_is_refused_and_harms_nobody),
+		cmocka_unit_test(test_a_member_starts_agents_as_anybody_else),
 		cmocka_unit_test(test_agents_that_wait_disturb_nobody_and_may_be_given_up),
 		cmocka_unit_test(test_agents_take_over_from_others_when_these_end),
 		cmocka_unit_test(test_cpus_of_an_enclave_are_no_others),

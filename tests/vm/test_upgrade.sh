@@ -71,6 +71,24 @@ for slo in p99 99=1ms p0=1ms p100=1ms p99=0 p99=x p=1ms p99=1ms5 ''; do
 done
 succeeds 'all is as before' -- "$ghost" upgrade 1 shinjuku --slice 3ms --probe 0
 
+# ---- by a member ----
+
+mkfifo "$work/go"
+for verb in upgrade 'enclave set-cpus'; do
+	what=fifo_percpu
+	[ "$verb" = upgrade ] || what=0-1
+	# shellcheck disable=SC2086 # two words
+	bash -c 'read; exec "$@"' bash "$ghost" $verb 1 $what --probe 100ms <>"$work/go" >"$work/out" 2>"$work/err" &
+	member=$!
+	"$ghost" attach 1 $member
+	is "a shell is in the enclave" "$(sched_of $member)" 7
+	echo >"$work/go"
+	wait $member
+	is "and calls $verb like anybody else" $? 0
+done
+goes_on 'while the others run on'
+succeeds 'all is as before' -- "$ghost" upgrade 1 shinjuku --slice 3ms --probe 0
+
 # ---- refused: nothing changes ----
 
 before=$(status_of agent_pid)
