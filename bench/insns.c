@@ -2,36 +2,16 @@
 /*
  * A plugin for QEMU: how many instructions of each block of code the VM's CPU 1
  * executes.
- * In: INSNS_OUT, a file; PLUGIN_VERSION, what the QEMU at hand speaks. Out:
- * there, at the end, a line per block: address, instructions in all. Called by
- * QEMU; built and read by bench/profile.
- *
- * Of the interface (qemu-plugin.h, which Debian does not package) only what has
- * been the same in all versions is declared here.
+ * In: INSNS_OUT, a file. Out: there, at the end, a line per block: address,
+ * instructions in all. Called by QEMU; built and read by bench/profile.
  */
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bench/plugin.h"
+
 #define CPU 1
 #define NR_CHAINS 65536
-
-struct qemu_plugin_tb;
-struct qemu_info_t;
-
-void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id,
-					   void (*cb)(uint64_t id, struct qemu_plugin_tb *tb));
-void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb,
-					  void (*cb)(unsigned int cpu, void *data), int flags,
-					  void *data);
-size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
-uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
-void qemu_plugin_register_atexit_cb(uint64_t id, void (*cb)(uint64_t id, void *data), void *data);
-
-#define EXPORT __attribute__((visibility("default")))
-
-EXPORT int qemu_plugin_version = PLUGIN_VERSION;
 
 /* Code is translated anew now and then, and a block may be cut differently. */
 struct block {
@@ -87,7 +67,7 @@ static void write_out(uint64_t id, void *path)
 	fclose(f);
 }
 
-EXPORT int qemu_plugin_install(uint64_t id, const struct qemu_info_t *info, int argc, char **argv)
+int qemu_plugin_install(uint64_t id, const struct qemu_info_t *info, int argc, char **argv)
 {
 	char *path = getenv("INSNS_OUT");
 

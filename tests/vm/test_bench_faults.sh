@@ -58,6 +58,7 @@ check 'destroying takes time, too' above destroy_ns 1000 '"policy"'
 check 'an upgrade leaves its threads undecided for some time' above undecided_ns 1000 '"upgrade"'
 check 'so does a simulated one' above undecided_ns 1000 '"simulated"'
 check 'threads of the enclave beside tell how late they are' above p99_ns 1 '"beside": "kill"'
+check 'and what their CPU executes until they run again is counted' above own_p50 1000 '"beside": "kill", "clock": "virtual"'
 check 'also when all is quiet' above p99_ns 1 '"beside": "quiet"'
 check 'and in virtual time' above p99_ns 1 '"beside": "kill", "clock": "virtual"'
 check 'the table has a line for each' [ "$(grep -cE '^(wall|virtual|VM|simulated) ' "$work/out")" = 8 ]
