@@ -21,6 +21,8 @@
 #define STEP 64 /* instructions; finer than 1 % of a wake-up */
 #define NR_STEPS 65536
 
+int qemu_plugin_version = PLUGIN_VERSION;
+
 enum mark {
 	MARK_ASLEEP,
 	MARK_AWAKE,

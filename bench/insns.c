@@ -13,6 +13,8 @@
 #define CPU 1
 #define NR_CHAINS 65536
 
+int qemu_plugin_version = PLUGIN_VERSION;
+
 /* Code is translated anew now and then, and a block may be cut differently. */
 struct block {
 	uint64_t address;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What our plugins for QEMU use of its interface.
- * In: PLUGIN_VERSION, what the QEMU at hand speaks. Out: declarations. Included by
- * insns.c and cycles.c, which bench/plugin.sh builds.
+ * In: nothing. Out: declarations. Included by insns.c and cycles.c, which
+ * bench/plugin.sh builds.
  *
  * Debian does not package qemu-plugin.h; only what has been the same in all versions is
  * declared here.
@@ -27,7 +27,8 @@ void qemu_plugin_register_atexit_cb(uint64_t id, void (*cb)(uint64_t id, void *d
 
 #define EXPORT __attribute__((visibility("default")))
 
-EXPORT int qemu_plugin_version = PLUGIN_VERSION;
+/* PLUGIN_VERSION: what the QEMU at hand speaks; see bench/plugin.sh. */
+EXPORT extern int qemu_plugin_version;
 EXPORT int qemu_plugin_install(uint64_t id, const struct qemu_info_t *info, int argc, char **argv);
 
 #endif
