@@ -13,7 +13,7 @@ for need in dpkg-deb xz python3 gcc make; do
 done
 libbpf=$(gcc -print-file-name=libbpf.a)
 [ -e "$libbpf" ] || { printf '1..0 # SKIP no libbpf-dev\n'; exit 0; }
-type -P clang-19 clang >/dev/null || { printf '1..0 # SKIP no clang\n'; exit 0; }
+type -P clang-19 >/dev/null || type -P clang >/dev/null || { printf '1..0 # SKIP no clang\n'; exit 0; }
 work=$(mktemp -d "${TMPDIR:-/tmp}/test_rivals.XXXXXX") || exit 99
 trap 'rm -rf "$work"' EXIT
 
