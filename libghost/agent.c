@@ -543,11 +543,11 @@ int ghost_agents_take(struct ghost_agents *all, int timeout_ms)
 	struct ghost_backend *b = all->backend;
 	int err = wait_for_others(all, timeout_ms);
 
-	/* From when they decide until they are told to, nobody would decide for a member. */
-	b->task_leave(b, b->thread_id(b));
 	err = err ?: check_cpus(all);
 	if (err)
 		return err;
+	/* From when they decide until they are told to, nobody would decide for a member. */
+	b->task_leave(b, b->thread_id(b));
 	phase_set(all, AGENTS_STARTING);
 	err = wait_for_all(all, &all->nr_ready, all->nr);
 	err = err ?: first_error(all);
