@@ -342,7 +342,7 @@ for e in 0 1 2 3; do serve $e && fill $e; done
 users_agents &
 users_agents=$!
 await $patience decides 3
-agents=() nr_standing=0 nr_noticed=0 nr_lost=0 nr_faults=0
+agents=() nr_late=0 nr_standing=0 nr_noticed=0 nr_lost=0 nr_faults=0
 what='the start' fault=0
 progress
 declare -A done_of=()
@@ -359,13 +359,19 @@ for ((fault = 1; fault <= faults; fault++)); do
 		agent_of $k
 		agents[$k]=$agent
 	done
+	began=$SECONDS
 	"$kind"
 	look
+	if ((SECONDS - began > 2 * patience)); then
+		((++nr_late))
+		complain "over after $((SECONDS - began)) s"
+	fi
 	[ -z "${GHOST_VERBOSE:-}" ] || printf '# %d, %d s: %s\n' "$fault" "$SECONDS" "$what"
 	((fault % 10)) || printf '# %d faults, %d s; the last: %s\n' "$fault" "$SECONDS" "$what"
 done
 
 is 'every program goes on after every fault' $nr_standing 0
+is 'and every fault is over in time' $nr_late 0
 is 'enclaves that are not meant notice nothing' $nr_noticed 0
 is 'every enclave has agents that decide again' $nr_lost 0
 is 'so many faults there were' "$nr_faults" "$faults"
