@@ -214,14 +214,14 @@ static _Noreturn void stop(struct janitor *j)
 /* --- waiting ------------------------------------------------------------------------- */
 
 /* For the agents of another process to end. */
-static void wait_for_turn(struct janitor *j, pid_t parent)
+static void wait_for_turn(struct janitor *j, const struct process *upgrader)
 {
 	pid_t sender;
 	int ret;
 
 	/* Who had us started and is gone can have nobody tell the others to end. */
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (getppid() != parent)
+	if (getppid() != upgrader->pid)
 		stop(j);
 	report("waiting");
 	do {
@@ -346,7 +346,7 @@ static bool is_decider(const struct janitor *j)
 }
 
 _Noreturn void janitor_main(const struct run *run, uint32_t id, int report_fd,
-			    const struct process *keeper, bool waits)
+			    const struct process *keeper, const struct process *upgrader)
 {
 	static const struct timespec nap = { .tv_nsec = MEMBERS_POLL_MS * 1000 * 1000 };
 	struct janitor j = {
@@ -355,14 +355,14 @@ _Noreturn void janitor_main(const struct run *run, uint32_t id, int report_fd,
 		.cpus = run->cpus,
 		.new_cpus = run->new_cpus,
 	};
-	pid_t parent = getppid(), sender = 0;
+	pid_t sender = 0;
 	int what, ret;
 
 	detach(report_fd, keeper);
 	allow_descriptors();
 	start(&j);
-	if (waits) {
-		wait_for_turn(&j, parent);
+	if (upgrader) {
+		wait_for_turn(&j, upgrader);
 		write_record(&j);
 	} else {
 		ret = ghost_agents_take(j.agents, TAKE_MS);

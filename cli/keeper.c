@@ -279,7 +279,7 @@ static int fork_agent(struct keeper *k, int lock)
 		/* A lock lives as long as one copy of its descriptor. */
 		record_unlock(lock);
 		signals_restore(k);
-		janitor_main(k->run, k->record.enclave, report[1], &k->record.keeper, false);
+		janitor_main(k->run, k->record.enclave, report[1], &k->record.keeper, NULL);
 	}
 	close(report[1]);
 	k->report = report[0];

@@ -64,15 +64,16 @@ int keeper_run(const struct run *run);
 /*
  * The agent process, in a fresh child: holds the agents of enclave @id, and
  * becomes the janitor when the keeper is gone. Does not return.
- * @report: lines to whoever started it: "waiting" if it @waits for the agents
- *	there to end, then "ready", or "failed CODE SENTENCE"
+ * @report: lines to whoever started it: "ready", or "failed CODE SENTENCE"
  * @keeper: the process whose end makes it the janitor
+ * @upgrader: the parent, if it is to wait for the agents there to end, and to end with
+ *	the parent until then: it says "waiting" first; or NULL
  *
  * Signals: SIGTERM, stop; SIGUSR1, give the enclave to agents that wait, and wait
  * in turn, until they have failed or the sender has ended; SIGUSR2, take it back.
  */
 _Noreturn void janitor_main(const struct run *run, uint32_t id, int report,
-			    const struct process *keeper, bool waits);
+			    const struct process *keeper, const struct process *upgrader);
 
 /* How many decisions of its agents were carried out. */
 uint64_t stall_committed(const struct ghost_enclave *e);

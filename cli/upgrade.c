@@ -346,7 +346,7 @@ static int start_agent(struct upgrade *u, int lock)
 	}
 	if (!u->agent) {
 		record_unlock(lock);
-		janitor_main(&u->run, u->id, report[1], &u->before.keeper, true);
+		janitor_main(&u->run, u->id, report[1], &u->before.keeper, &u->self);
 	}
 	close(report[1]);
 	u->report = report[0];

@@ -17,6 +17,7 @@ ghost=$GHOST_TESTS_BUILD/cli/ghost
 source "$root/tests/vm/cli_lib.sh"
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
 
+slow_fork=$GHOST_TESTS_BUILD/tests/vm/slow_fork.so
 policy_is() { [ "$(status_of policy).$(status_of state)" = "$1.online" ]; }
 # While the new agents are on their probe there are two processes.
 two_processes() { [ "$(pgrep -c -x ghost-agent)" = 2 ]; }
@@ -140,6 +141,16 @@ is 'and the new ones decide' "$(status_of policy).$(status_of state)" fifo_percp
 goes_on 'and the threads run on'
 
 before=$(status_of agent_pid)
+LD_PRELOAD=$slow_fork GHOST_SLOW_FORK=2000 "$ghost" upgrade 1 fifo_central --probe 0 2>"$work/up.err" &
+upgrade=$!
+await 10 pgrep -P $upgrade
+child=$(pgrep -P $upgrade)
+kill -KILL $upgrade
+wait $upgrade 2>/dev/null
+await 20 eval "! kill -0 $child"
+is 'an upgrade that is killed before its agents have begun leaves none that wait' $? 0
+is 'and the agents before decide' "$(status_of policy).$(status_of agent_pid).$(status_of state)" "fifo_percpu.$before.online"
+
 "$ghost" upgrade 1 fifo_central --probe 1s >"$work/up.out" 2>"$work/up.err" &
 upgrade=$!
 await 30 on_probe fifo_central
