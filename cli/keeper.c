@@ -674,6 +674,33 @@ static bool adopt(struct keeper *k)
 	return true;
 }
 
+/* A `ghost upgrade` is at work, and sees to it that somebody decides in the end. */
+static bool upgraded_now(const struct keeper *k)
+{
+	struct record r;
+
+	return !run_record_read(k->record.enclave, &r) && process_alive(&r.upgrader);
+}
+
+/* Under the lock: others that decide are in the record, and no upgrade begins meanwhile. */
+static void start_again(struct keeper *k, int lock)
+{
+	if (adopt(k) || enclave_ended(k))
+		return;
+	if (upgraded_now(k)) {
+		k->restart_ms = now_ms() + WATCH_MS;
+		return;
+	}
+	if (fork_agent(k, lock)) {
+		agents_failed(k);
+		return;
+	}
+	write_record(k);
+	k->starting = true;
+	/* If they do not get ready at all. */
+	k->restart_ms = now_ms() + AGENTS_START_MS;
+}
+
 static void restart_agents(struct keeper *k)
 {
 	int lock;
@@ -692,18 +719,13 @@ static void restart_agents(struct keeper *k)
 		       k->record.policy);
 		return;
 	}
-	if (fork_agent(k, -1)) {
+	lock = record_lock();
+	if (lock < 0) {
 		agents_failed(k);
 		return;
 	}
-	lock = record_lock();
-	if (lock >= 0) {
-		write_record(k);
-		record_unlock(lock);
-	}
-	k->starting = true;
-	/* If they do not get ready at all. */
-	k->restart_ms = now_ms() + AGENTS_START_MS;
+	start_again(k, lock);
+	record_unlock(lock);
 }
 
 /* How the start of new agents went. */
@@ -727,14 +749,6 @@ static void agents_said(struct keeper *k)
 	if (ret > 0 && report_failed(k, &code, &sentence) && k->pause_ms == PAUSE_MS)
 		notice(k, "%s; trying again", sentence);
 	agents_failed(k);
-}
-
-/* A `ghost upgrade` is at work, and sees to it that somebody decides in the end. */
-static bool upgraded_now(const struct keeper *k)
-{
-	struct record r;
-
-	return !run_record_read(k->record.enclave, &r) && process_alive(&r.upgrader);
 }
 
 static void agent_ended(struct keeper *k, const int *status)

@@ -179,6 +179,18 @@ is 'and starts those of the new policy' $? 0
 await 10 policy_is shinjuku
 is 'which decide' "$(status_of policy).$(status_of state)" shinjuku.online
 contains '\[7000000,' 'with its parameters' "$(cat /run/ghost/enclave_1)"
+agent=$(status_of agent_pid)
+LD_PRELOAD=$slow_fork GHOST_SLOW_FORK=2000 "$ghost" upgrade 1 fifo_percpu --probe 100ms >/dev/null 2>"$work/up.err" &
+upgrade=$!
+await 10 pgrep -P $upgrade
+kill -KILL "$agent"
+wait $upgrade
+is 'agents that are killed while an upgrade begins are not started again in its way' "$? $(cat "$work/up.err")" '0 '
+await 10 policy_is fifo_percpu
+is 'the new ones decide' "$(status_of policy).$(status_of state)" fifo_percpu.online
+agent=$(status_of agent_pid)
+sleep 1
+is 'and stay' "$(status_of agent_pid).$(pgrep -x ghost-agent)" "$agent.$agent"
 kill -STOP "$keeper"
 succeeds 'it is upgraded while its keeper cannot see it' -- "$ghost" upgrade 1 fifo_percpu --probe 100ms
 kill -KILL "$(status_of agent_pid)"
