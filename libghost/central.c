@@ -419,6 +419,12 @@ static uint32_t cpu_state(const struct ghost_agent *there)
 	return __atomic_load_n(&there->page->state, __ATOMIC_RELAXED);
 }
 
+/* Did somebody of a higher class wait for its CPU, or have it, when the heartbeat looked? */
+static bool waited_for(const struct ghost_agent *there)
+{
+	return __atomic_load_n(&there->page->waited, __ATOMIC_RELAXED);
+}
+
 /*
  * Where to go: the nearest CPU that idles, else the nearest that nobody else
  * waits for; and if ours is gone, to any that is there.
@@ -431,7 +437,7 @@ static struct ghost_agent *successor(struct ghost_agent *a)
 		other = a->all->by_cpu[a->neighbours[i]];
 		if (!any && cpu_state(other) != GHOST_CPU_OFF)
 			any = other;
-		if (!available(other) || __atomic_load_n(&other->page->waited, __ATOMIC_RELAXED))
+		if (!available(other) || waited_for(other))
 			continue;
 		if (!other->current && ghost_agent_cpu_idle(a, other->cpu))
 			return other;
@@ -457,15 +463,15 @@ static bool hand_over(struct ghost_agent *a)
 }
 
 /*
- * A thread of a higher class than ours wants the CPU, or it is gone; or a
- * thread of ours can run nowhere else, and the agent has been here long enough
- * for those of whom that is true elsewhere.
+ * A thread of a higher class than ours wants the CPU, or still waits for it after we
+ * could go nowhere, or it is gone; or a thread of ours can run nowhere else, and the
+ * agent has been here long enough for those of whom that is true elsewhere.
  */
 static bool must_leave(const struct ghost_agent *a)
 {
 	struct ghost_backend *b = a->all->backend;
 
-	return ghost_load_acquire(&a->page->wanted) != a->wanted_seen ||
+	return ghost_load_acquire(&a->page->wanted) != a->wanted_seen || waited_for(a) ||
 	       cpu_state(a) == GHOST_CPU_OFF ||
 	       (a->nr_only && b->now_ns(b) - a->since_ns >= STAY_NS);
 }
@@ -488,7 +494,7 @@ static void take_turn(struct ghost_agent *a)
 		away = cpu_state(a) == GHOST_CPU_OFF;
 		if (must_leave(a) && hand_over(a))
 			return;
-		if (!decide(a))
+		if (!decide(a) && !waited_for(a))
 			b->agent_relax(b, a->due_ns);
 	}
 	ghost_store_release(&a->rw->spins, 0);

@@ -13,8 +13,8 @@
 /* A fallback thread may wait for a kick under way, a lost race for the next heartbeat. */
 #define FALLBACK_GRACE_NS 1000000ull
 #define ARRIVAL_GRACE_NS 60000000ull
-/* An agent that spins makes room: at once, or when a heartbeat finds out. */
-#define ROOM_GRACE_NS 120000000ull
+/* An agent that spins makes room at once, and not only when a heartbeat finds out. */
+#define ROOM_GRACE_NS 30000000ull
 /* New agents read the table first. */
 #define NEW_AGENTS_NS 10000000ull
 

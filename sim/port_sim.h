@@ -240,7 +240,8 @@ static inline int port_wanted(__u32 cpu)
 {
 	const struct cpu *c = &the_machine->cpu[cpu % the_machine->nr_cpus];
 
-	return c->fair.nr || c->fair_late_ns || c->local.nr;
+	return c->fair.nr || c->fair_late_ns || c->fair_until > the_machine->now || c->local.nr ||
+	       (c->cur && c->cur->class_ == CLASS_FAIR);
 }
 
 static inline struct thread *port_ref(__u32 slot)

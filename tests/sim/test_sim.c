@@ -220,6 +220,37 @@ static void test_fair_class_takes_its_share_and_ours_the_rest(void **state)
 	assert_about(r.busy_ppm, 750000, 5);
 }
 
+/* The fair class has both CPUs for a while: there is nobody to hand over to. */
+static void test_an_agent_that_can_go_nowhere_leaves_its_cpu_to_the_fair_class(void **state)
+{
+	struct sim_options o = with("openloop", 2, 1000);
+	uint64_t from, before = 0, after = 0;
+	struct machine *m;
+	const char *why;
+	struct sim *s;
+
+	o.policy = policies_find("fifo_central");
+	assert_int_equal(sim_new(&s, &o, &why), 0);
+	m = sim_machine(s);
+	while (m->now < 100 * MS && machine_step(m))
+		;
+	from = m->now;
+	for (uint32_t cpu = 0; cpu < 2; cpu++) {
+		before += m->cpu[cpu].fair_ns;
+		cpu_fair_burst(m, cpu, 1000 * MS);
+	}
+	while (m->now < from + 500 * MS && machine_step(m))
+		;
+	for (uint32_t cpu = 0; cpu < 2; cpu++)
+		after += m->cpu[cpu].fair_ns;
+	/* Half of each burst is to come. */
+	after -= m->cpu[0].fair_until > m->now ? m->cpu[0].fair_until - m->now : 0;
+	after -= m->cpu[1].fair_until > m->now ? m->cpu[1].fair_until - m->now : 0;
+	print_message("# the fair class had %.1f %%\n", (after - before) / (10.0 * MS));
+	assert_true(after - before > 900 * MS);
+	sim_free(s);
+}
+
 static void test_dear_migration_shows_in_what_is_left_for_work(void **state)
 {
 	struct profile dear = *profile_at(0);
@@ -458,6 +489,7 @@ int main(void)
 		T(test_one_cpu_queues_as_the_formula_says),
 		T(test_hogs_get_equal_shares),
 		T(test_fair_class_takes_its_share_and_ours_the_rest),
+		T(test_an_agent_that_can_go_nowhere_leaves_its_cpu_to_the_fair_class),
 		T(test_dear_migration_shows_in_what_is_left_for_work),
 		T(test_an_agent_ends_slices_when_they_are_over),
 		T(test_short_requests_do_not_wait_behind_long_ones_under_shinjuku),
