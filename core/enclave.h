@@ -489,6 +489,8 @@ PORT_COLD int enclave_change_cpus(__u32 id)
 	if (e->default_queue != GHOST_QUEUE_NONE && !queue_there(id, e->default_queue))
 		e->default_queue = es->default_queue = GHOST_QUEUE_NONE;
 	port_reenqueue(id, PORT_FALLBACK);
+	/* Who came there just as the agents went, and whom no heartbeat has seen yet. */
+	port_reenqueue(id, PORT_CUSTODY);
 	/* On those that left a slice that agents gave may be long. */
 	port_for(cpu, 0, port_nr_cpus())
 		if (cpu_in(e->asked, cpu) && !cpu_in(e->cpus, cpu))

@@ -89,6 +89,8 @@ done
 succeeds 'a case that was printed can be run again' --case 'seed=1 policy=fifo_percpu cpus=2 duration=2000000 work=pingpong:2:1 fault=crash:500000:1:1'
 succeeds 'who comes back first in an ordered queue is not taken out again, and again, before the others' \
 	--case 'seed=52001836 policy=shinjuku_shenango cpus=2 enclave=2 duration=28178568 events=156 work=pipeline:1:1031945 fault=cpus:3932597:215:3476 fault=hang:14672478:85:15 fault=cpus:18497353:398:19 fault=offline:19810278:961:3337 fallback=2'
+succeeds 'who comes into custody as the agents go is not forgotten when the enclave gets other CPUs' \
+	--case 'seed=72011213 policy=sol cpus=4 enclave=4 duration=37375183 events=2500 topology=package:1/[numa]/l3:1/core:4/pu:1 fine=1 window=1645 interrupt=124278 work=openloop:2:897730 work=dispersive:4:660569 fault=fair:3443142:646:1048 fault=garbage:7015494:837:19 fault=restart:9249573:945:37 fault=class:10587071:731:88 fault=crash:11186494:319:992 fault=kill:16484999:247:1704 fault=affinity:19928495:772:3440 fault=kill:23053755:111:53 fault=fair:23195471:906:3551 fault=restart:25080059:345:43 fault=cpus:25542664:292:2420'
 succeeds 'a few random cases' --fuzz 20 --seed 99
 grep -q 'seeds 99 to 118: no law was broken' "$work/out"
 say $? 'tell which they were'
