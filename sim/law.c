@@ -13,8 +13,9 @@
 /* A fallback thread may wait for a kick under way, a lost race for the next heartbeat. */
 #define FALLBACK_GRACE_NS 1000000ull
 #define ARRIVAL_GRACE_NS 60000000ull
-/* An agent that spins makes room at once, and not only when a heartbeat finds out. */
-#define ROOM_GRACE_NS 30000000ull
+/* An agent that spins makes room: at once, or for who came before it when a heartbeat finds out. */
+#define ROOM_TOLD_NS 30000000ull
+#define ROOM_GRACE_NS 120000000ull
 /* New agents read the table first. */
 #define NEW_AGENTS_NS 10000000ull
 
@@ -35,6 +36,7 @@ struct law {
 
 	uint32_t *seq;			     /* [capacity]: the number each slot must have */
 	uint64_t kept_since[GHOST_CPUS_MAX]; /* by an agent that spins, from the fair class */
+	bool told[GHOST_CPUS_MAX];	     /* it ran there already, and so was told who came */
 	uint64_t idle_since[GHOST_CPUS_MAX]; /* with a fallback thread that could run there */
 	uint64_t nowhere_since[GHOST_ENCLAVES_MAX]; /* none of its CPUs is online */
 	uint64_t nowhere_stamp[GHOST_ENCLAVES_MAX]; /* who came to wait before */
@@ -421,21 +423,29 @@ static void law_idle(struct machine *m, uint32_t cpu)
 
 /* --- agents that spin ------------------------------------------------------------------------------ */
 
+static bool spins(const struct machine *m, uint32_t cpu)
+{
+	uint32_t id = m->cpus[cpu].enclave;
+
+	return id && m->cpus[cpu].spins && m->enclave[id].rw[cpu].spins;
+}
+
 /* Whoever of the fair class wants a CPU gets it, also where an agent is above it. */
 static void law_room(struct machine *m, uint32_t cpu)
 {
 	const struct cpu *c = &m->cpu[cpu];
 	struct law *law = m->law;
+	bool rt = c->cur && c->cur->class_ == CLASS_RT;
 
-	if (!c->cur || c->cur->class_ != CLASS_RT || law->excused ||
-	    !(c->fair.nr || c->fair_late_ns)) {
+	if (!rt || law->excused || !(c->fair.nr || c->fair_late_ns)) {
 		law->kept_since[cpu] = 0;
+		law->told[cpu] = rt && spins(m, cpu);
 		return;
 	}
 	law->counts.rooms++;
 	if (!law->kept_since[cpu])
 		law->kept_since[cpu] = m->now;
-	else if (m->now - law->kept_since[cpu] > ROOM_GRACE_NS)
+	else if (m->now - law->kept_since[cpu] > (law->told[cpu] ? ROOM_TOLD_NS : ROOM_GRACE_NS))
 		machine_break(m, "CPU %u is kept from the fair class by agent %u since %llu", cpu,
 			      c->cur->tid, (unsigned long long)law->kept_since[cpu]);
 }
