@@ -330,6 +330,29 @@ look() {
 	done
 }
 
+# What goes on while a fault takes long.
+witness() {
+	local nr began told=0 text p
+	trap - EXIT
+	while [ ! -e "$work/enough" ]; do
+		pause 5
+		read_all "$work/fault"
+		read -r nr began <<<"$text"
+		[ "$nr" ] && ((nr > told && SECONDS - began > patience / 2)) || continue
+		told=$nr
+		printf '# fault %d goes on for %d s:\n' "$nr" $((SECONDS - began))
+		{
+			ps -eLo pid,ppid,tid,cls,rtprio,psr,stat,wchan:20,time,args | grep -v ' \[.*\]$'
+			for p in $(pgrep ghost); do
+				echo "$p:"
+				cat /proc/"$p"/task/*/stack
+			done
+			grep . /run/ghost/enclave_*
+			timeout 10 "$ghost" status --threads
+		} 2>&1 | sed 's/^/#   /'
+	done
+}
+
 printf '# seed %d, %d faults\n' "$seed" "$faults"
 "$ghost" load
 for p in {0..5}; do
@@ -341,6 +364,9 @@ program_of[6]=$!
 for e in 0 1 2 3; do serve $e && fill $e; done
 users_agents &
 users_agents=$!
+echo "0 $SECONDS" >"$work/fault"
+witness &
+witness=$!
 await $patience decides 3
 agents=() nr_late=0 nr_standing=0 nr_noticed=0 nr_lost=0 nr_faults=0
 what='the start' fault=0
@@ -360,6 +386,7 @@ for ((fault = 1; fault <= faults; fault++)); do
 		agents[$k]=$agent
 	done
 	began=$SECONDS
+	echo "$fault $began" >"$work/fault"
 	"$kind"
 	look
 	if ((SECONDS - began > 2 * patience)); then
@@ -385,7 +412,7 @@ is 'what the programs have computed is right' "$(cat "$work"/wrong.* 2>/dev/null
 printf '# rounds: %s\n' "$(cat "$work"/rounds.* | paste -sd' ')"
 agent_of 3
 kill -TERM "$agent"
-wait "$users_agents"
+wait "$users_agents" "$witness"
 for e in 0 1 2 3; do
 	kill -TERM "${keeper[$e]}"
 	wait "${keeper[$e]}"
