@@ -333,7 +333,7 @@ static int join_listed(struct ghost_enclave *e, DIR *dir, bool *ret_any)
 int ghost_enclave_join_process(struct ghost_enclave *e, uint32_t pid,
 			       bool (*skip)(uint32_t pid, void *arg), void *arg)
 {
-	int nr = 1;
+	int nr = 1, joined = 0;
 	bool any = false;
 	char path[64];
 	DIR *dir;
@@ -349,9 +349,10 @@ int ghost_enclave_join_process(struct ghost_enclave *e, uint32_t pid,
 	for (int round = 0; nr > 0 && round < ROUNDS_MAX; round++) {
 		rewinddir(dir);
 		nr = join_listed(e, dir, &any);
+		joined += nr > 0 ? nr : 0;
 	}
 	closedir(dir);
-	return nr < 0 ? nr : any ? 0 : -ESRCH;
+	return nr < 0 ? nr : any ? joined : -ESRCH;
 }
 
 /* One pass over the table: everyone out. */

@@ -128,7 +128,8 @@ int ghost_enclave_join_if(struct ghost_enclave *e, uint32_t tid,
  * @skip: returns true if it is to be left alone, asked as ghost_enclave_join_if() asks;
  *        NULL: it is not
  *
- * 0 or what ghost_enclave_join_if() returns.
+ * Returns how many joined, 0: all are members already; or what ghost_enclave_join_if()
+ * returns.
  */
 int ghost_enclave_join_process(struct ghost_enclave *e, uint32_t pid,
 			       bool (*skip)(uint32_t pid, void *arg), void *arg);
@@ -138,8 +139,9 @@ int ghost_enclave_join_process(struct ghost_enclave *e, uint32_t pid,
  * @skip: returns true for processes that are to be left alone; NULL: none
  *
  * Also those that are born meanwhile. One whose parent has ended descends from
- * nobody any more. Returns how many processes joined, or a negative errno: -ESRCH:
- * there is none; or that of ghost_enclave_join_process() for @pid itself.
+ * nobody any more. Returns how many processes had threads that joined, 0: all are
+ * members already; or a negative errno: -ESRCH: there is none; or that of
+ * ghost_enclave_join_process() for @pid itself.
  */
 int ghost_enclave_join_tree(struct ghost_enclave *e, uint32_t pid,
 			    bool (*skip)(uint32_t pid, void *arg), void *arg);

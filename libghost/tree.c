@@ -52,6 +52,7 @@ struct walk {
 	void *arg;
 	uint32_t *seen; /* [nr_seen] */
 	uint32_t nr_seen;
+	bool found; /* there is a member among them */
 };
 
 static bool was_seen(const struct walk *w, uint32_t pid)
@@ -72,7 +73,10 @@ static bool is_other(uint32_t pid, void *arg)
 	       (w->skip && w->skip(pid, w->arg));
 }
 
-/* 1: it joined, 0: it did not need to, or has ended; or a negative errno. */
+/*
+ * 1: it joined, 0: it did not need to, or has ended; or a negative errno. Who was born a
+ * member is none that joined: of those, there may be new ones for ever.
+ */
 static int look_at(struct walk *w, uint32_t pid)
 {
 	uint32_t *more;
@@ -86,7 +90,10 @@ static int look_at(struct walk *w, uint32_t pid)
 	w->seen = more;
 	w->seen[w->nr_seen++] = pid;
 	err = ghost_enclave_join_process(w->enclave, pid, is_other, w);
-	return err == -ESRCH || (err == -ECANCELED && pid != w->top) ? 0 : err ?: 1;
+	if (err == -ESRCH || (err == -ECANCELED && pid != w->top))
+		return 0;
+	w->found |= err >= 0;
+	return err > 0 ? 1 : err;
 }
 
 /* One pass over /proc. Returns how many joined, or a negative errno. */
@@ -126,5 +133,5 @@ int ghost_enclave_join_tree(struct ghost_enclave *e, uint32_t pid,
 	}
 	free(w.seen);
 	close(w.top_fd);
-	return ret < 0 ? ret : nr ?: -ESRCH;
+	return ret < 0 ? ret : w.found ? nr : -ESRCH;
 }

@@ -275,6 +275,66 @@ static void test_children_of_a_later_process_with_the_number_of_the_top_do_not_j
 	assert_untouched(SCHED_BATCH);
 }
 
+/* A process that forks a child whenever it is asked to, and says so. */
+static int forks[2], forked[2];
+
+static pid_t forker(void)
+{
+	char byte;
+	pid_t pid;
+
+	assert_return_code(pipe(forks) ?: pipe(forked), errno);
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		setpgid(0, 0);
+		while (read(forks[0], &byte, 1) == 1) {
+			sleeper();
+			if (write(forked[1], &byte, 1) != 1)
+				_exit(1);
+		}
+		_exit(0);
+	}
+	return pid;
+}
+
+/* With each process that is looked at there is another one, which was born a member. */
+static bool breeds(uint32_t pid, void *arg)
+{
+	unsigned int *nr_asked = arg;
+	char byte = 0;
+
+	(*nr_asked)++;
+	assert_int_equal(write(forks[1], &byte, 1), 1);
+	assert_int_equal(read(forked[0], &byte, 1), 1);
+	return false;
+}
+
+static void
+test_a_tree_that_forks_all_the_time_is_in_when_all_that_were_born_before_are(void **state)
+{
+	unsigned int nr_asked = 0;
+	pid_t top = forker();
+
+	armed = false;
+	/* The top, and the child that it had before it was a member. */
+	assert_int_equal(ghost_enclave_join_tree(enclave, top, breeds, &nr_asked), 2);
+	printf("# %u were looked at\n", nr_asked);
+	assert_in_range(nr_asked, 2, 10);
+	assert_int_equal(nr_members(), 1 + nr_asked);
+	assert_int_equal(ghost_enclave_join_tree(enclave, top, NULL, NULL), 0);
+	end(meant);
+	kill(-top, SIGKILL);
+	/* Children whose parent has ended are ours. */
+	while (waitpid(-top, NULL, 0) > 0)
+		;
+	assert_nobody_joined();
+	for (int i = 0; i < 2; i++) {
+		close(forks[i]);
+		close(forked[i]);
+	}
+}
+
 static void put_into_a_cgroup(pid_t pid)
 {
 	FILE *f;
@@ -351,6 +411,7 @@ int main(void)
 		T(test_a_later_process_with_the_number_of_a_thread_that_was_listed_does_not_join),
 		T(test_a_later_process_with_the_number_of_a_child_does_not_join_the_tree),
 		T(test_children_of_a_later_process_with_the_number_of_the_top_do_not_join),
+		T(test_a_tree_that_forks_all_the_time_is_in_when_all_that_were_born_before_are),
 		T(test_a_later_process_with_the_number_of_one_in_a_cgroup_does_not_join),
 		T(test_a_later_process_with_the_number_of_one_a_cgroup_listed_does_not_join),
 	};

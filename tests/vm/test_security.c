@@ -219,7 +219,7 @@ static int decide_for_own_threads(void)
 	NEED(!ghost_agents_start(&agents, enclave, policies_find("fifo_percpu"), NULL));
 	NEED(ghost_enclave_status(enclave)->state == GHOST_ENCLAVE_ONLINE);
 	pid = computing(0);
-	NEED(!ghost_enclave_join_process(enclave, pid, NULL, NULL));
+	NEED(ghost_enclave_join_process(enclave, pid, NULL, NULL) > 0);
 	NEED(in_class(pid));
 	ok = goes_on(pid);
 	end(pid);
