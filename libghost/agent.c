@@ -503,20 +503,22 @@ static bool others_there(const struct ghost_agents *all)
 }
 
 /*
- * Nothing wakes who waits for the end of others: but to look costs little. Looks
- * are counted, as a simulated process that was killed sees no time pass.
+ * Nothing wakes who waits for the end of others: but to look costs little. Looks are
+ * counted, too, as a simulated process that was killed sees no time pass; they are not
+ * enough, as each may take long where many want the CPUs.
  */
 static int wait_for_others(struct ghost_agents *all, int timeout_ms)
 {
 	struct ghost_backend *b = all->backend;
 	uint64_t looks = timeout_ms < 0 ? ~0ull : timeout_ms * 1000000ull / TAKE_POLL_NS;
+	uint64_t end = timeout_ms < 0 ? ~0ull : b->now_ns(b) + timeout_ms * 1000000ull;
 	uint32_t state;
 
 	while (others_there(all)) {
 		state = __atomic_load_n(&all->status->state, __ATOMIC_RELAXED);
 		if (state == GHOST_ENCLAVE_DYING || state == GHOST_ENCLAVE_FREE)
 			return -ENOENT;
-		if (!looks--)
+		if (!looks-- || b->now_ns(b) >= end)
 			return timeout_ms ? -ETIMEDOUT : -EBUSY;
 		b->sleep(b, TAKE_POLL_NS);
 	}

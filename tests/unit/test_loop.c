@@ -1010,6 +1010,26 @@ static void test_loop_agents_that_wait_take_nothing_that_is_not_as_it_was(void *
 	assert_int_equal(loop_es()->state, GHOST_ENCLAVE_IDLE);
 }
 
+/* Each look takes long, as where many want the CPUs. */
+static void look_takes_10_ms(void)
+{
+	loop.now += 10 * 1000 * 1000;
+}
+
+static void test_loop_agents_wait_for_others_by_the_clock(void **state)
+{
+	struct ghost_agents *as = NULL;
+
+	assert_int_equal(ghost_agents_prepare(&as, loop.enclave, &writer, NULL), 0);
+	loop_es()->state = GHOST_ENCLAVE_ONLINE;
+	loop.on_sleep = look_takes_10_ms;
+	assert_int_equal(ghost_agents_take(as, 1000), -ETIMEDOUT);
+	assert_in_range(loop.nr_sleeps, 90, 100);
+	loop.on_sleep = NULL;
+	loop_es()->state = GHOST_ENCLAVE_IDLE;
+	ghost_agents_stop(as);
+}
+
 static uint64_t param_seen[2];
 static const char *text_seen;
 
@@ -1120,6 +1140,7 @@ int main(void)
 		T(test_loop_wrong_arguments_are_refused),
 		T(test_loop_agents_before_may_remove_their_queue_at_the_same_time),
 		T(test_loop_agents_that_wait_take_nothing_that_is_not_as_it_was),
+		T(test_loop_agents_wait_for_others_by_the_clock),
 		T(test_loop_parameters_are_checked_and_handed_on),
 		T(test_loop_start_in_a_taken_enclave_changes_nothing),
 	};
