@@ -12,7 +12,7 @@
 #include "cli/cli.h"
 #include "cli/record.h"
 
-/* Each try waits about a second by itself, for members that keep coming. */
+/* Each try waits up to five seconds by itself, for members that keep coming and agents. */
 #define TRIES 10
 
 static int destroy_main(int argc, char **argv);

@@ -372,6 +372,7 @@ int ghost_enclave_destroy(struct ghost_enclave *e)
 {
 	struct ghost_ctl destroy = { .op = GHOST_CTL_ENCLAVE_DESTROY, .enclave = e->id };
 	struct ghost_ctl release = { .op = GHOST_CTL_ENCLAVE_FREE, .enclave = e->id };
+	uint64_t end = e->backend->now_ns(e->backend) + DESTROY_LIMIT_NS;
 	uint64_t waited = 0, pause = DESTROY_PAUSE_NS;
 	int err = admin(e->backend, &destroy);
 
@@ -379,9 +380,10 @@ int ghost_enclave_destroy(struct ghost_enclave *e)
 		return err;
 	/*
 	 * A thread that is being forked right now is a member a moment later:
-	 * look until the table is empty. Dying threads leave by themselves.
+	 * look until the table is empty. Dying threads leave by themselves. Pauses are
+	 * counted, too, as a simulated process that was killed sees no time pass.
 	 */
-	while (!err && waited < DESTROY_LIMIT_NS) {
+	while (!err && waited < DESTROY_LIMIT_NS && e->backend->now_ns(e->backend) < end) {
 		expel_all(e);
 		err = admin(e->backend, &release);
 		if (err != -EBUSY)

@@ -332,11 +332,21 @@ static void test_enclave_destroy_sends_the_members_home_until_none_is_left(void 
 		     "leave 1001\nleave 1003\nfree 0\ndiscard 1\n");
 }
 
+/* Each pause takes long, as where many want the CPUs. */
+static void pause_takes_100_ms(void)
+{
+	loop.now += 100 * 1000 * 1000;
+}
+
 static void test_enclave_destroy_gives_up_when_members_keep_coming(void **state)
 {
 	nr_busy = 1 << 20;
 	assert_int_equal(ghost_enclave_destroy(loop.enclave), -EBUSY);
 	assert_null(strstr(heard, "discard"));
+	loop.nr_sleeps = 0;
+	loop.on_sleep = pause_takes_100_ms;
+	assert_int_equal(ghost_enclave_destroy(loop.enclave), -EBUSY);
+	assert_in_range(loop.nr_sleeps, 40, 50);
 }
 
 static void test_enclave_destroy_that_is_refused_leaves_its_memory(void **state)
