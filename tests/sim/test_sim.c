@@ -241,11 +241,12 @@ static void test_an_agent_that_can_go_nowhere_leaves_its_cpu_to_the_fair_class(v
 	}
 	while (m->now < from + 500 * MS && machine_step(m))
 		;
-	for (uint32_t cpu = 0; cpu < 2; cpu++)
-		after += m->cpu[cpu].fair_ns;
-	/* Half of each burst is to come. */
-	after -= m->cpu[0].fair_until > m->now ? m->cpu[0].fair_until - m->now : 0;
-	after -= m->cpu[1].fair_until > m->now ? m->cpu[1].fair_until - m->now : 0;
+	for (uint32_t cpu = 0; cpu < 2; cpu++) {
+		const struct cpu *c = &m->cpu[cpu];
+
+		/* About half of the burst is to come. */
+		after += c->fair_ns - (c->fair_until > m->now ? c->fair_until - m->now : 0);
+	}
 	print_message("# the fair class had %.1f %%\n", (after - before) / (10.0 * MS));
 	assert_true(after - before > 900 * MS);
 	sim_free(s);
