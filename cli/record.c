@@ -21,6 +21,7 @@
 #include "cli/cli.h"
 #include "cli/record.h"
 #include "libghost/hints.h"
+#include "libghost/proc.h"
 
 #define RECORD_DIR "/run/ghost"
 #define LOCK_PATH RECORD_DIR "/lock"
@@ -36,33 +37,24 @@
 
 bool process_of(pid_t pid, struct process *ret)
 {
-	char path[64], line[1024];
+	char line[PROC_STAT_SIZE];
 	const char *c;
-	FILE *f;
-	char state;
 
 	if (pid <= 0)
 		return false;
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return false;
-	c = fgets(line, sizeof(line), f);
-	fclose(f);
-	/* The name, in parentheses, may itself hold anything. */
-	c = c ? strrchr(line, ')') : NULL;
-	if (!c || c[1] != ' ')
-		return false;
-	state = c[2];
-	/* Fields 3 (state) to 22 (start time). */
-	c++;
-	for (int field = 3; c && field < 22; field++)
-		c = strchr(c + 1, ' ');
+	c = proc_stat(pid, line);
 	/* A zombie does nothing any more. */
-	if (!c || state == 'Z' || state == 'X')
+	if (!c || *c == 'Z' || *c == 'X')
+		return false;
+	/* From field 3 (state) to 22 (start time). */
+	for (int field = 3; c && field < 22; field++) {
+		c = strchr(c, ' ');
+		c = c ? c + 1 : NULL;
+	}
+	if (!c)
 		return false;
 	ret->pid = pid;
-	ret->start = strtoull(c + 1, NULL, 10);
+	ret->start = strtoull(c, NULL, 10);
 	return true;
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cli/run.h"
+#include "libghost/proc.h"
 
 /* The waiting thread's record, or NULL if it has ended since. */
 static const struct ghost_status *find_thread(const struct ghost_enclave *e, uint32_t tid)
@@ -41,19 +42,10 @@ static uint32_t cpu_of(const struct ghost_enclave *e, const struct ghost_status 
 
 static char state_of(uint32_t tid)
 {
-	char path[64], line[512];
-	const char *c;
-	FILE *f;
+	char line[PROC_STAT_SIZE];
+	const char *c = proc_stat(tid, line);
 
-	snprintf(path, sizeof(path), "/proc/%u/stat", tid);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	c = fgets(line, sizeof(line), f);
-	fclose(f);
-	/* The name, in parentheses, may itself hold anything. */
-	c = c ? strrchr(line, ')') : NULL;
-	return c && c[1] == ' ' ? c[2] : 0;
+	return c ? *c : 0;
 }
 
 /* Where in the kernel it sleeps. */

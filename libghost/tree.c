@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "libghost/enclave.h"
+#include "libghost/proc.h"
 
 /* Longer lines of ancestors are a circle of numbers that were given again while we read. */
 #define DEPTH_MAX 1000
@@ -20,20 +21,11 @@
 /* 0: it has ended, or is the first. */
 static uint32_t parent_of(uint32_t pid)
 {
-	char path[64], line[512];
+	char line[PROC_STAT_SIZE];
+	const char *c = proc_stat(pid, line);
 	uint32_t parent = 0;
-	const char *c;
-	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	c = fgets(line, sizeof(line), f);
-	fclose(f);
-	/* The name, in parentheses, may itself hold anything. */
-	c = c ? strrchr(line, ')') : NULL;
-	return c && sscanf(c + 1, " %*c %u", &parent) == 1 ? parent : 0;
+	return c && sscanf(c, "%*c %u", &parent) == 1 ? parent : 0;
 }
 
 static bool descends(uint32_t pid, uint32_t from)

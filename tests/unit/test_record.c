@@ -68,6 +68,20 @@ static void test_record_agents_are_killed_with_their_process(void **state)
 	assert_true(ends_by(SIGKILL));
 }
 
+/* Names come from the process itself; /proc/PID/stat has them as they are. */
+static void test_record_no_name_makes_a_process_another_one(void **state)
+{
+	static const char *const names[] = { "a\nb", "\n", ") Z 1 1", ") Z 1 1\n", "(", "" };
+	struct process self;
+
+	assert_true(process_of(getpid(), &self));
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		prctl(PR_SET_NAME, names[i]);
+		assert_true(process_alive(&self));
+	}
+	prctl(PR_SET_NAME, "test_record");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -75,6 +89,7 @@ int main(void)
 		T(test_record_a_signal_gets_to_the_process_that_was_written_down),
 		T(test_record_no_signal_gets_to_a_later_process_with_its_pid),
 		T(test_record_agents_are_killed_with_their_process),
+		cmocka_unit_test(test_record_no_name_makes_a_process_another_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

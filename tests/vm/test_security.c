@@ -30,6 +30,7 @@
 
 #include "libghost/agent.h"
 #include "libghost/kernel.h"
+#include "libghost/proc.h"
 #include "policies/policies.h"
 #include "tests/check.h"
 
@@ -162,17 +163,11 @@ static bool in_class(pid_t pid)
 static long time_of(pid_t pid)
 {
 	unsigned long user = 0, system = 0;
-	char path[64], line[512], *rest;
-	FILE *f;
+	char line[PROC_STAT_SIZE];
+	const char *c = proc_stat(pid, line);
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return -1;
-	rest = fgets(line, sizeof(line), f) ? strrchr(line, ')') : NULL;
-	fclose(f);
-	if (!rest || sscanf(rest + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-			    &system) != 2)
+	if (!c ||
+	    sscanf(c, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
 		return -1;
 	return user + system;
 }
