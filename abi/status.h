@@ -70,4 +70,16 @@ static inline const char *ghost_status_state(__u32 flags)
 	return flags & GHOST_STATUS_RUNNABLE ? "waiting" : "blocked";
 }
 
+/*
+ * The thread's name, to stand in a line of text: '?' for what is not ASCII, or no
+ * character at all. Each thread gives itself its name: what moves a cursor or begins a
+ * line, as U+009B and U+0085 do, too, would let it tell of others.
+ */
+static inline void ghost_status_name(const char comm[GHOST_COMM_LEN], char ret_name[GHOST_COMM_LEN])
+{
+	for (int i = 0; i < GHOST_COMM_LEN - 1; i++)
+		ret_name[i] = !comm[i] || (comm[i] >= ' ' && comm[i] <= '~') ? comm[i] : '?';
+	ret_name[GHOST_COMM_LEN - 1] = 0;
+}
+
 #endif

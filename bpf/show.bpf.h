@@ -91,6 +91,7 @@ int ghost_show_threads(struct bpf_iter__bpf_map_elem *ctx)
 	const struct ghost_status *st = ctx->value;
 	struct seq_file *seq = ctx->meta->seq;
 	const u32 *slot = ctx->key;
+	char name[GHOST_COMM_LEN];
 
 	if (!slot || !st)
 		return 0;
@@ -100,9 +101,10 @@ int ghost_show_threads(struct bpf_iter__bpf_map_elem *ctx)
 	}
 	if (!(ghost_status_flags(st->word) & GHOST_STATUS_INUSE))
 		return 0;
+	ghost_status_name(st->comm, name);
 	BPF_SEQ_PRINTF(seq, "%u %u %s %u %d %llu %llu %s\n", st->tid, st->tgid,
 		       ghost_status_state(ghost_status_flags(st->word)), st->cpu, st->nice,
-		       st->runtime_ns, st->cgroup, st->comm);
+		       st->runtime_ns, st->cgroup, name);
 	return 0;
 }
 

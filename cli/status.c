@@ -98,13 +98,15 @@ static void print_threads(const struct view *v)
 {
 	const struct ghost_memory *mem = ghost_enclave_memory(v->enclave);
 	struct ghost_status st;
+	char name[GHOST_COMM_LEN];
 
 	printf("  %8s %8s  %-15s %-8s %4s %12s\n", "tid", "tgid", "name", "state", "cpu",
 	       "runtime");
 	for (uint32_t slot = 1; slot < v->status.nr_slots && slot < mem->capacity; slot++) {
 		if (!read_thread(&mem->status[slot], &st))
 			continue;
-		printf("  %8u %8u  %-15s %-8s %4u %9.3f s\n", st.tid, st.tgid, st.comm,
+		ghost_status_name(st.comm, name);
+		printf("  %8u %8u  %-15s %-8s %4u %9.3f s\n", st.tid, st.tgid, name,
 		       ghost_status_state(ghost_status_flags(st.word)), st.cpu,
 		       st.runtime_ns * 1e-9);
 	}

@@ -88,11 +88,24 @@ static void test_status_halves_of_a_word_are_told_apart(void **state)
 	assert_int_equal(ghost_status_flags(WORD(0, ~0u)), ~0u);
 }
 
+static void test_status_a_name_is_one_line_of_text_and_no_longer_than_before(void **state)
+{
+	static const char comm[GHOST_COMM_LEN] = "a\n9 \x1b[2\x7f\xc2\x85~\ty\x9b";
+	static const char full[GHOST_COMM_LEN] = "sixteen and more";
+	char name[GHOST_COMM_LEN];
+
+	ghost_status_name(comm, name);
+	assert_string_equal(name, "a?9 ?[2???~?y?");
+	ghost_status_name(full, name);
+	assert_string_equal(name, "sixteen and mor");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_status_word_and_owner_are_of_one_moment),
 		cmocka_unit_test(test_status_halves_of_a_word_are_told_apart),
+		cmocka_unit_test(test_status_a_name_is_one_line_of_text_and_no_longer_than_before),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -135,10 +135,15 @@ refuses 1 "CPU 0 belongs to enclave 1 \('sleep 1000', pid $keeper\)" 'CPUs that 
 is 'other CPUs are free for another run' "$("$ghost" run fifo_percpu --cpus 1 -- echo second)" second
 refuses 1 'in use' 'unload refuses while a run goes on' -- "$ghost" unload
 
-sleep 1000 &
+mkfifo "$work/fifo"
+# shellcheck disable=SC2016 # for the shell inside
+sh -c 'printf "a\n9 9 on\033" >/proc/$$/comm; read -r line <"$0"' "$work/fifo" &
 other=$!
 succeeds 'a process that already runs can be attached' -- "$ghost" attach 1 $other
 is 'and is a member then' "$(sched_of $other)" 7
+await 20 lists 'a.9 9 on'
+contains "$other +a\?9 9 on\? +blocked" 'its name cannot begin a line, nor command a terminal' "$("$ghost" status --threads)"
+contains "^$other .* a\?9 9 on\?\$" 'nor in the file' "$(cat $shown/threads)"
 refuses 1 'there is no process 4194303' 'attaching a process that is not there is told' -- "$ghost" attach 1 4194303
 refuses 1 'belongs to a .ghost run. itself' 'a keeper cannot be attached' -- "$ghost" attach 1 $keeper
 refuses 1 'there is no enclave 9' 'attaching to an enclave that is not there is told' -- "$ghost" attach 9 $other
