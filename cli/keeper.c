@@ -561,7 +561,23 @@ static int say_ready(struct keeper *k)
 
 /* --- agents that fail while the command runs --------------------------------------------- */
 
-/* Waits at most @ms (-1: for ever) for the end of the agent process. */
+/* Agents that are stopped cannot look after themselves. */
+static void guard(struct keeper *k)
+{
+	unsigned int nr;
+	uint32_t tid;
+
+	if (!k->guard && ghost_guard_open(&k->guard, k->enclave))
+		return;
+	nr = ghost_guard_look(k->guard, &tid);
+	if (nr)
+		notice(k,
+		       "other threads keep the CPUs of enclave %u to themselves, or they are offline: %u of "
+		       "its threads had no time for 10 s and go on in the fair class, thread %u for one",
+		       k->record.enclave, nr, tid);
+}
+
+/* Waits at most @ms for the end of the agent process. */
 static bool agent_ends(struct keeper *k, int ms)
 {
 	struct pollfd fd = { .fd = k->adopted, .events = POLLIN };
@@ -587,7 +603,9 @@ static void kill_agent(struct keeper *k)
 	if (!k->agent)
 		return;
 	kill_agents(&k->record.agent);
-	agent_ends(k, -1);
+	/* Where others keep the CPU its threads may take long to die, and so may we who guard. */
+	while (!agent_ends(k, GHOST_GUARD_NS / 1000000))
+		guard(k);
 }
 
 /* Under the lock. */
@@ -865,22 +883,6 @@ static void watch(struct keeper *k, unsigned int nr_watches)
 static bool is_ours(uint32_t tid, void *unused)
 {
 	return record_is_ours(tid);
-}
-
-/* Agents that are stopped cannot look after themselves. */
-static void guard(struct keeper *k)
-{
-	unsigned int nr;
-	uint32_t tid;
-
-	if (!k->guard && ghost_guard_open(&k->guard, k->enclave))
-		return;
-	nr = ghost_guard_look(k->guard, &tid);
-	if (nr)
-		notice(k,
-		       "other threads keep the CPUs of enclave %u to themselves, or they are offline: %u of "
-		       "its threads had no time for 10 s and go on in the fair class, thread %u for one",
-		       k->record.enclave, nr, tid);
 }
 
 /* Who has come to the cgroup, and is nobody's child there. */

@@ -37,24 +37,22 @@
 
 bool process_of(pid_t pid, struct process *ret)
 {
-	char line[PROC_STAT_SIZE];
-	const char *c;
+	char line[PROC_STAT_SIZE], state;
+	const char *c = pid > 0 ? proc_stat(pid, line) : NULL;
+	unsigned long long start;
+	unsigned int nr_threads;
 
-	if (pid <= 0)
+	/* Fields 3 (state), 20 and 22. */
+	if (!c ||
+	    sscanf(c,
+		   "%c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %u %*s %llu",
+		   &state, &nr_threads, &start) != 3)
 		return false;
-	c = proc_stat(pid, line);
-	/* A zombie does nothing any more. */
-	if (!c || *c == 'Z' || *c == 'X')
-		return false;
-	/* From field 3 (state) to 22 (start time). */
-	for (int field = 3; c && field < 22; field++) {
-		c = strchr(c, ' ');
-		c = c ? c + 1 : NULL;
-	}
-	if (!c)
+	/* A zombie does nothing any more; but its first thread may be one long before the others. */
+	if ((state == 'Z' || state == 'X') && nr_threads <= 1)
 		return false;
 	ret->pid = pid;
-	ret->start = strtoull(c, NULL, 10);
+	ret->start = start;
 	return true;
 }
 

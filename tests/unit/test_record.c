@@ -4,12 +4,15 @@
  * In: processes of the test. Out: TAP.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "cli/record.h"
+#include "libghost/proc.h"
 #include "tests/check.h"
 
 static struct process child;
@@ -68,6 +71,36 @@ static void test_record_agents_are_killed_with_their_process(void **state)
 	assert_true(ends_by(SIGKILL));
 }
 
+static void *rest(void *arg)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		pause();
+}
+
+/* As that of agents which were killed is, while others keep the CPU of one of them. */
+static void test_record_a_process_lives_until_its_last_thread_has_ended(void **state)
+{
+	struct process leader;
+	char line[PROC_STAT_SIZE];
+	const char *c;
+	pthread_t thread;
+	pid_t pid = fork();
+
+	if (!pid) {
+		pthread_create(&thread, NULL, rest, NULL);
+		syscall(SYS_exit, 0);
+	}
+	assert_true(pid > 0 && process_of(pid, &leader));
+	do
+		c = proc_stat(pid, line);
+	while (c && *c != 'Z');
+	assert_true(process_alive(&leader));
+	kill_agents(&leader);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_false(process_alive(&leader));
+}
+
 /* Names come from the process itself; /proc/PID/stat has them as they are. */
 static void test_record_no_name_makes_a_process_another_one(void **state)
 {
@@ -89,6 +122,7 @@ int main(void)
 		T(test_record_a_signal_gets_to_the_process_that_was_written_down),
 		T(test_record_no_signal_gets_to_a_later_process_with_its_pid),
 		T(test_record_agents_are_killed_with_their_process),
+		cmocka_unit_test(test_record_a_process_lives_until_its_last_thread_has_ended),
 		cmocka_unit_test(test_record_no_name_makes_a_process_another_one),
 	};
 
