@@ -22,8 +22,8 @@
 
 /* What a thread had done at the last look. */
 struct watched {
-	uint64_t did;	/* its time as its record says, or an agent's decisions */
-	uint64_t ran;	/* ns, as the kernel counts */
+	uint64_t did;	/* its time as its record says, or who it is */
+	uint64_t ran;	/* as runtime_of() has it */
 	uint32_t looks; /* since it did anything */
 };
 
@@ -72,7 +72,7 @@ void ghost_guard_close(struct ghost_guard *g)
 	free(g);
 }
 
-/* CPU time of a thread, ns; 0: it has ended. */
+/* CPU time of a thread, ns, and 1 for being there; 0: it has ended. */
 static uint64_t runtime_of(uint32_t tid)
 {
 	uint64_t ran = 0;
@@ -83,8 +83,8 @@ static uint64_t runtime_of(uint32_t tid)
 	f = fopen(path, "re");
 	if (!f)
 		return 0;
-	if (fscanf(f, "%" SCNu64, &ran) != 1)
-		ran = 0;
+	if (fscanf(f, "%" SCNu64, &ran) == 1)
+		ran++;
 	fclose(f);
 	return ran;
 }
@@ -130,15 +130,15 @@ static unsigned int look_at_agent(struct ghost_guard *g, uint32_t cpu, uint32_t 
 	const struct ghost_cpu *page = &g->mem->cpu[cpu];
 	uint32_t tid = __atomic_load_n(&page->agent_tid, __ATOMIC_RELAXED), looks;
 	struct ghost_backend *b = ghost_enclave_backend(g->enclave);
-	uint64_t did = 1;
 
 	/* One that decides for all is of another class, and the rest of those sleep. */
 	if (!page->owned || !tid || b->agent_nudge(b, tid, GHOST_CPU_NONE))
 		return 0;
-	/* With nothing to do it says so once per second (core/enclave.h). */
-	for (int i = 0; i < GHOST_TXN_NR_STATES; i++)
-		did += page->nr_txn[i];
-	looks = starves(&g->agents[cpu], did, tid, 1);
+	/*
+	 * With nothing to do it says so once per second (core/enclave.h), and has time for
+	 * that. What is decided for its CPU is no sign of it: others may do that.
+	 */
+	looks = starves(&g->agents[cpu], tid, tid, 1);
 	if (looks >= LOOKS_MAX)
 		return expel(g, &g->agents[cpu], tid, ret_tid);
 	if (looks)

@@ -5,7 +5,10 @@
  */
 #include "tests/unit/loop_fake.h"
 
+#include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "libghost/guard.h"
@@ -152,14 +155,27 @@ static void test_guard_agent_that_does_nothing_is_nudged_and_then_sent_away(void
 	assert_true(nr_left > 1);
 }
 
-static void test_guard_agent_that_decides_is_left_alone(void **state)
+/* Another agent may decide for its CPU, or try to. */
+static void test_guard_agent_without_time_is_sent_away_whatever_its_cpu_counts(void **state)
+{
+	unsigned int nr = 0;
+
+	loop.cpu[CPU].agent_tid = sleeper.tid;
+	for (int i = 0; i < 6; i++) {
+		loop.cpu[CPU].nr_txn[GHOST_TXN_YIELDED]++;
+		nr += looks(1);
+	}
+	assert_int_equal(nr, 1);
+	assert_true(nr_nudges > 1);
+}
+
+static void test_guard_next_agent_of_a_cpu_has_as_long_as_the_one_before(void **state)
 {
 	loop.cpu[CPU].agent_tid = sleeper.tid;
-	for (int i = 0; i < 20; i++) {
-		loop.cpu[CPU].nr_txn[GHOST_TXN_YIELDED]++;
-		assert_int_equal(looks(1), 0);
-	}
-	assert_int_equal(nr_nudges, 0);
+	assert_int_equal(looks(5), 0);
+	loop.cpu[CPU].agent_tid = getpid();
+	assert_int_equal(looks(5), 0);
+	assert_int_equal(nr_left, 0);
 }
 
 static void test_guard_agent_that_runs_is_left_alone_whatever_it_decides(void **state)
@@ -286,6 +302,36 @@ static void test_guard_stranger_that_runs_is_left_alone(void **state)
 	assert_int_equal(nr_left, 0);
 }
 
+/* Real-time threads come before their child, which is none, on the one CPU that both have. */
+static void test_guard_stranger_that_never_ran_is_sent_away_too(void **state)
+{
+	struct sched_param param = { .sched_priority = 1 }, none = { 0 };
+	cpu_set_t before, one;
+	pid_t pid;
+
+	if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &param)) {
+		print_message("no right to be a real-time thread\n");
+		skip();
+	}
+	assert_return_code(sched_getaffinity(0, sizeof(before), &before), errno);
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	assert_return_code(sched_setaffinity(0, sizeof(one), &one), errno);
+	pid = fork();
+	if (!pid)
+		_exit(0);
+	loop.backend.strangers = strangers;
+	strange[0] = pid;
+	nr_strange = 1;
+	looks(4);
+	nr_strange = 0;
+	sched_setscheduler(0, SCHED_OTHER, &none);
+	sched_setaffinity(0, sizeof(before), &before);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(nr_left, 1);
+	assert_int_equal(left_tid, pid);
+}
+
 static void test_guard_there_is_none_where_nobody_starves(void **state)
 {
 	struct ghost_guard *none = NULL;
@@ -303,7 +349,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_guard_agent_that_does_nothing_is_nudged_and_then_sent_away),
-		T(test_guard_agent_that_decides_is_left_alone),
+		T(test_guard_agent_without_time_is_sent_away_whatever_its_cpu_counts),
+		T(test_guard_next_agent_of_a_cpu_has_as_long_as_the_one_before),
 		T(test_guard_agent_that_runs_is_left_alone_whatever_it_decides),
 		T(test_guard_agents_of_other_classes_and_cpus_are_no_business_of_its),
 		T(test_guard_thread_of_the_fallback_without_time_is_sent_away),
@@ -312,6 +359,7 @@ int main(void)
 		T(test_guard_threads_that_wait_for_nothing_are_left_alone),
 		T(test_guard_stranger_without_time_is_sent_away_early),
 		T(test_guard_stranger_that_runs_is_left_alone),
+		T(test_guard_stranger_that_never_ran_is_sent_away_too),
 		T(test_guard_there_is_none_where_nobody_starves),
 	};
 
