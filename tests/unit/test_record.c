@@ -76,6 +76,7 @@ static void *rest(void *arg)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (;;)
 		pause();
+	return NULL;
 }
 
 /* As that of agents which were killed is, while others keep the CPU of one of them. */
