@@ -165,7 +165,7 @@ void kill_agents(const struct process *p)
 	while (dir && (d = readdir(dir))) {
 		pid_t tid = atoi(d->d_name);
 
-		if (tid && sched_getscheduler(tid) == POLICY_SCHED_EXT)
+		if (tid && (sched_getscheduler(tid) & ~SCHED_RESET_ON_FORK) == POLICY_SCHED_EXT)
 			sched_setscheduler(tid, SCHED_OTHER, &param);
 	}
 	if (dir)

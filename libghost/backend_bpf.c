@@ -972,10 +972,13 @@ static int backend_task_enter(struct ghost_backend *b, __u32 tid)
 
 static int backend_task_leave(struct ghost_backend *b, __u32 tid)
 {
+	int policy = sched_getscheduler(tid);
+
 	/* Only what is still ours: the number may belong to someone else by now. */
-	if (sched_getscheduler(tid) != SCHED_EXT)
+	if (policy < 0 || (policy & ~SCHED_RESET_ON_FORK) != SCHED_EXT)
 		return 0;
-	return set_policy(tid, SCHED_OTHER);
+	/* Not everybody may take that flag from a thread. */
+	return set_policy(tid, SCHED_OTHER | (policy & SCHED_RESET_ON_FORK));
 }
 
 static int backend_task_open(struct ghost_backend *b, __u32 tid)
