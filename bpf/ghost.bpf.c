@@ -99,14 +99,14 @@ static __always_inline u64 expected_who(struct task_struct *p, struct thread_own
 	return who_kind(who) == WHO_MEMBER ? who : 0;
 }
 
-static __always_inline void spinner_gone(struct task_struct *p, struct thread_own *own)
+static __always_inline void spinner_gone(struct thread_own *own)
 {
 	u64 who = own ? own->spinner : 0;
 
 	if (!who)
 		return;
 	own->spinner = 0;
-	enclave_agent_gone(who_enclave(who), who_index(who), p->pid);
+	enclave_spinner_gone(who);
 }
 
 SEC("struct_ops/enable")
@@ -116,7 +116,7 @@ void BPF_PROG(ghost_enable, struct task_struct *p)
 	u64 who;
 
 	/* An agent that spins has no business here. */
-	spinner_gone(p, own);
+	spinner_gone(own);
 	scx_bpf_task_set_dsq_vtime(p, 0);
 	who = expected_who(p, own);
 	if (who_kind(who) == WHO_AGENT)
@@ -138,7 +138,7 @@ void BPF_PROG(ghost_disable, struct task_struct *p)
 	if (who_kind(who) == WHO_STRANGER)
 		__sync_fetch_and_add(&ghost_exit.nr_strangers, -1);
 	if (who_kind(who) == WHO_AGENT)
-		enclave_agent_gone(who_enclave(who), who_index(who), p->pid);
+		enclave_agent_gone(who_enclave(who), who_index(who));
 	if (who_kind(who) != WHO_MEMBER)
 		return;
 	ref = bpf_map_lookup_elem(&ghost_refs, &slot);
@@ -156,7 +156,7 @@ void BPF_PROG(ghost_disable, struct task_struct *p)
 SEC("struct_ops/exit_task")
 void BPF_PROG(ghost_exit_task, struct task_struct *p, struct scx_exit_task_args *args)
 {
-	spinner_gone(p, bpf_task_storage_get(&ghost_own, p, 0, 0));
+	spinner_gone(bpf_task_storage_get(&ghost_own, p, 0, 0));
 }
 
 /* --- threads become runnable --------------------------------------------- */
@@ -315,7 +315,7 @@ void BPF_PROG(ghost_running, struct task_struct *p)
 	if (who_kind(who) == WHO_MEMBER)
 		event_task_running(who_index(who), cpu);
 	else if (who_kind(who) == WHO_AGENT)
-		agent_running(who_index(who));
+		agent_running(who_index(who), p->pid);
 }
 
 SEC("struct_ops/update_idle")

@@ -267,6 +267,8 @@ static __always_inline enum port_allowed port_task_allowed(u32 slot, u32 cpu)
 /* What changes without a callback. */
 static __always_inline void status_describe(struct ghost_status *st, struct task_struct *p)
 {
+	/* execve() gives whoever calls it the number of the process' first thread. */
+	st->tid = p->pid;
 	bpf_probe_read_kernel_str(st->comm, sizeof(st->comm), p->comm);
 	st->cgroup = BPF_CORE_READ(p, cgroups, dfl_cgrp, kn, id);
 }

@@ -128,18 +128,23 @@ bool kernel_ejected(void)
 	return !strncmp(state, "disabled", 8);
 }
 
-static void kill_all_agents(const struct ghost_enclave *e)
+/*
+ * Agents that hang. Those of a command of ours end; of others we know the numbers of
+ * threads, which is not enough to kill anybody: they go to the fair class, and are the
+ * agents of nobody then, or if they spin are forgotten in time (core/enclave.h).
+ */
+static void end_agents(const struct ghost_enclave *e, struct ghost_backend *backend, uint32_t id)
 {
 	const struct ghost_memory *mem = ghost_enclave_memory(e);
+	struct record r;
 
+	if (!run_record_read(id, &r))
+		kill_agents(&r.agent);
 	for (uint32_t cpu = 0; cpu < mem->nr_cpus; cpu++) {
-		const uint32_t *tid = &mem->cpu[cpu].agent_tid;
-		struct process agent;
+		uint32_t tid = __atomic_load_n(&mem->cpu[cpu].agent_tid, __ATOMIC_ACQUIRE);
 
-		/* Still the agent's number after we have looked whose it is. */
-		if (process_of(__atomic_load_n(tid, __ATOMIC_ACQUIRE), &agent) &&
-		    (pid_t)__atomic_load_n(tid, __ATOMIC_ACQUIRE) == agent.pid)
-			kill_agents(&agent);
+		if (tid)
+			backend->task_leave(backend, tid);
 	}
 }
 
@@ -161,7 +166,7 @@ int destroy_enclave(struct ghost_backend *backend, uint32_t id)
 		if (ret != -EBUSY || kernel_ejected())
 			break;
 		/* Those that somebody else started may not want to. */
-		kill_all_agents(e);
+		end_agents(e, backend, id);
 		nanosleep(&nap, NULL);
 	}
 	ghost_enclave_close(e);

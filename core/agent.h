@@ -239,28 +239,29 @@ static int agent_attach(__u32 enclave, __u32 cpu, __u32 tid, int pinned, int spi
 	c->place = CORE_PLACE_NONE;
 	c->beats = 0;
 	c->spins = spins;
+	c->nth++;
 	page->agent_tid = tid;
 	port_fetch_add(&e->nr_agents, 1);
 	return 1;
 }
 
-/* It left the class, or died. Returns 0 when @tid was not the agent of @cpu. */
-static int agent_detach(__u32 enclave, __u32 cpu, __u32 tid)
+/* The agent of @cpu left the class, or died. Returns who it was; 0: there is none. */
+static __u32 agent_detach(__u32 enclave, __u32 cpu)
 {
 	struct core_enclave *e = port_enclave(enclave);
 	struct ghost_cpu *page = port_cpu_page(enclave, cpu);
 	struct core_cpu *c = port_cpu(cpu);
+	__u32 tid = c ? c->agent_tid : 0;
 
-	if (!e || !c || c->agent_tid != tid)
+	if (!e || !c || !tid || port_cmpxchg(&c->agent_tid, tid, 0) != tid)
 		return 0;
-	c->agent_tid = 0;
 	c->place = CORE_PLACE_NONE;
 	c->yielded = 0;
 	port_fetch_add(&e->nr_agents, (__u32)-1);
 	/* Last: who waits for its end reads this. */
 	if (page)
 		port_store_release(&page->agent_tid, 0);
-	return 1;
+	return tid;
 }
 
 /* It called sched_yield(). */
@@ -351,12 +352,21 @@ static void agent_sleeps(__u32 enclave, __u32 cpu, int sleeps)
 }
 
 /* It is on its CPU, and waits for nothing any more. */
-static void agent_running(__u32 cpu)
+static void agent_running(__u32 cpu, __u32 tid)
 {
 	struct core_cpu *c = port_cpu(cpu);
+	struct ghost_cpu *page;
 
-	if (c)
-		c->place = CORE_PLACE_NONE;
+	if (!c)
+		return;
+	c->place = CORE_PLACE_NONE;
+	if (c->agent_tid == tid)
+		return;
+	/* execve() gives whoever calls it the number of the first thread. */
+	c->agent_tid = tid;
+	page = port_cpu_page(c->enclave, cpu);
+	if (page)
+		page->agent_tid = tid;
 }
 
 /* Where an agent goes that is runnable and not on its CPU. */

@@ -130,13 +130,14 @@ static int ctl_agent_attach(__u32 id, __u32 cpu, __u32 flags)
 	if (ctl_is_some_agent(port_this_tid()))
 		return -E_BUSY;
 	/* It enters no class of ours: it is the agent now, and its end is noticed. */
-	ret = port_this_set_spinner(WHO(WHO_SPINNER, id, cpu));
+	ret = port_this_set_spinner(0);
 	if (ret)
 		return ret;
-	if (agent_attach(id, cpu, port_this_tid(), port_this_pinned(cpu), 1))
-		return 0;
-	port_this_set_spinner(0);
-	return -E_INVAL;
+	if (!agent_attach(id, cpu, port_this_tid(), port_this_pinned(cpu), 1))
+		return -E_INVAL;
+	/* There is room for it by now. */
+	port_this_set_spinner(WHO_SPINS(id, cpu, c->nth));
+	return 0;
 }
 
 /* An agent that spins ends on purpose. */
@@ -147,7 +148,7 @@ static int ctl_agent_detach(__u32 id, __u32 cpu)
 	if (!c || !id || c->enclave != id || !c->spins || c->agent_tid != port_this_tid())
 		return -E_NOENT;
 	port_this_set_spinner(0);
-	enclave_agent_gone(id, cpu, port_this_tid());
+	enclave_agent_gone(id, cpu);
 	return 0;
 }
 

@@ -21,6 +21,9 @@
 /* One that comes after so long was not kept up by work alone. */
 #define HEARTBEAT_LATE_NS (4 * HEARTBEAT_NS)
 #define AGENT_IDLE_BEATS 20
+
+/* So long has an agent that spins to see that its enclave ends. */
+#define ENCLAVE_FORGET_NS 7000000000ull
 /* Slots looked at per heartbeat: each within 6.4 s at the latest. */
 #define SLOT_SCAN(used) (512 + (used) / 128)
 
@@ -219,11 +222,42 @@ static int enclave_deliver(__u32 id, __u32 flags)
 	return 0;
 }
 
-/* The thread is its agent no more, by whichever way. */
-static void enclave_agent_gone(__u32 enclave, __u32 cpu, __u32 tid)
+/* The agent of @cpu is that no more, by whichever way. */
+static void enclave_agent_gone(__u32 enclave, __u32 cpu)
 {
-	if (agent_detach(enclave, cpu, tid))
+	__u32 tid = agent_detach(enclave, cpu);
+
+	if (tid)
 		enclave_lose(enclave, GHOST_LOST_AGENT_EXIT, tid, 0);
+}
+
+/* @who: as it was told when it became one. It may have been forgotten since. */
+static void enclave_spinner_gone(__u64 who)
+{
+	const struct core_cpu *c = port_cpu(who_index(who));
+
+	if (c && c->enclave == who_enclave(who) && c->spins && c->nth == who_nth(who))
+		enclave_agent_gone(who_enclave(who), who_index(who));
+}
+
+/*
+ * Agents that spin are in no class of ours, so nobody can put them into another one, and
+ * one that sleeps where no signal wakes it stays for as long as it likes. It holds nothing.
+ */
+PORT_COLD int enclave_forget_spinners(__u32 id)
+{
+	const struct core_enclave *e = port_enclave(id);
+	__u32 cpu;
+
+	if (!e || port_now_ns() - e->dying_ns < ENCLAVE_FORGET_NS)
+		return -E_BUSY;
+	port_for(cpu, 0, port_nr_cpus()) {
+		const struct core_cpu *c = port_cpu(cpu);
+
+		if (c && c->enclave == id && c->spins)
+			agent_detach(id, cpu);
+	}
+	return e->nr_agents ? -E_BUSY : 0;
 }
 
 /* --- life ------------------------------------------------------------------------- */
@@ -551,6 +585,8 @@ static int enclave_destroy(__u32 id)
 	if (state == CORE_ENCLAVE_CHANGING ||
 	    port_cmpxchg(&e->state, state, GHOST_ENCLAVE_DYING) != state)
 		return -E_BUSY;
+	if (state != GHOST_ENCLAVE_DYING)
+		e->dying_ns = port_now_ns();
 	enclave_fall_back(id, es, GHOST_ENCLAVE_DYING, 0);
 	return 0;
 }
@@ -562,7 +598,9 @@ static int enclave_free(__u32 id)
 
 	if (!e || !es || !id || e->state == GHOST_ENCLAVE_FREE)
 		return -E_NOENT;
-	if (e->state != GHOST_ENCLAVE_DYING || es->nr_tasks || e->nr_agents)
+	if (e->state != GHOST_ENCLAVE_DYING || es->nr_tasks)
+		return -E_BUSY;
+	if (e->nr_agents && enclave_forget_spinners(id))
 		return -E_BUSY;
 	if (enclave_release_cpus(id))
 		return -E_BUSY;

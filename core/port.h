@@ -92,7 +92,7 @@ enum port_allowed {
 	PORT_CONFINED, /* its affinity allows it, but it is elsewhere with migration disabled */
 };
 PORT_FN enum port_allowed port_task_allowed(__u32 slot, __u32 cpu);
-/* Bring name and cgroup up to date, which change without anyone being told. */
+/* Bring number, name and cgroup up to date, which change without anyone being told. */
 PORT_FN void port_task_describe(__u32 slot, struct ghost_status *st);
 
 /*

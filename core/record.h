@@ -122,7 +122,7 @@ struct core_cpu {
 	__u32 group_seq;
 	__u32 group_flags;
 	__u64 group_slice_ns;
-	__u32 pad;
+	__u32 nth; /* which of its agents this one is, or was the last */
 
 	/* Of the request that its agent makes now: too much for a BPF program's stack. */
 	__u64 asked[GHOST_CPU_WORDS];
@@ -165,7 +165,8 @@ struct core_enclave {
 	__u32 fallback;	   /* enum ghost_fallback */
 	__u32 nowhere;	   /* none of its CPUs is online */
 	__u64 vtime_ns;	   /* the vtime_ns of those whom the fallback runs */
-	__u64 pad[2];
+	__u64 dying_ns;	   /* when it began to end */
+	__u64 pad[1];
 	__u64 cpus[GHOST_CPU_WORDS];
 	__u64 asked[GHOST_CPU_WORDS]; /* that it is to have, while they change */
 };

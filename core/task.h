@@ -41,6 +41,14 @@ static inline __u32 who_gen(__u64 who)
 	return (who >> WHO_BITS) & WHO_GEN_MASK;
 }
 
+/* In the high bits of one that spins: which of its CPU's agents it is. */
+#define WHO_SPINS(enclave, cpu, nth) (WHO(WHO_SPINNER, enclave, cpu) | (__u64)(nth) << WHO_BITS)
+
+static inline __u32 who_nth(__u64 who)
+{
+	return who >> WHO_BITS;
+}
+
 static inline __u32 who_kind(__u64 who)
 {
 	return (who >> 26) & 3;

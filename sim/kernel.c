@@ -633,7 +633,7 @@ static void spinner_gone(struct thread *t)
 
 	t->spinner = 0;
 	if (who)
-		enclave_agent_gone(who_enclave(who), who_index(who), t->tid);
+		enclave_spinner_gone(who);
 }
 
 /* ops.enable: who is it to us? @parent: forks it now; NULL: it is there and changes class. */
@@ -696,7 +696,7 @@ static void disable(struct machine *m, struct thread *t, bool dead)
 	if (dead)
 		spinner_gone(t);
 	if (who_kind(who) == WHO_AGENT)
-		enclave_agent_gone(who_enclave(who), who_index(who), t->tid);
+		enclave_agent_gone(who_enclave(who), who_index(who));
 	if (who_kind(who) == WHO_MEMBER) {
 		struct told told = tell_begin(m, t);
 
@@ -866,7 +866,7 @@ static void cpu_runs(struct machine *m, uint32_t cpu, struct thread *t)
 
 	cpu_ours(cpu);
 	if (who_kind(t->who) == WHO_AGENT)
-		agent_running(who_index(t->who));
+		agent_running(who_index(t->who), t->tid);
 	if (!is_member(t))
 		return;
 	told = tell_begin(m, t);

@@ -776,7 +776,7 @@ static void test_cpu_takes_no_pick_where_nobody_decides(void **state)
 		assert_int_equal(fake.th[s].place, FAKE_CUSTODY);
 	}
 	setup(NULL);
-	assert_int_equal(agent_detach(1, CPU, AGENT), 1);
+	assert_int_equal(agent_detach(1, CPU), AGENT);
 	write_pick(s);
 	cpu_dispatch(CPU, NULL);
 	assert_int_equal(pick->state, GHOST_TXN_READY);
@@ -1143,7 +1143,7 @@ static void test_cpu_without_an_agent_serves_the_fallback_of_an_online_enclave(v
 {
 	__u32 other = fallback_thread();
 
-	assert_int_equal(agent_detach(1, CPU, AGENT), 1);
+	assert_int_equal(agent_detach(1, CPU), AGENT);
 	decide(s);
 	message();
 	cpu_dispatch(CPU, current);
@@ -1375,7 +1375,7 @@ static void test_cpu_lets_its_own_agent_go(void **state)
 {
 	park();
 	c->yielded = 1;
-	assert_int_equal(agent_detach(1, CPU, AGENT), 1);
+	assert_int_equal(agent_detach(1, CPU), AGENT);
 	assert_int_equal(c->agent_tid, 0);
 	assert_int_equal(c->place, CORE_PLACE_NONE);
 	assert_int_equal(c->yielded, 0);
@@ -1383,19 +1383,18 @@ static void test_cpu_lets_its_own_agent_go(void **state)
 	assert_int_equal(fake.enclave[1].nr_agents, 0);
 	assert_int_equal(c->enclave, 1);
 	/* Gone is gone, and another may come. */
-	assert_int_equal(agent_detach(1, CPU, AGENT), 0);
+	assert_int_equal(agent_detach(1, CPU), 0);
 	assert_int_equal(fake.enclave[1].nr_agents, 0);
 	assert_int_equal(agent_attach(1, CPU, 777, 1, 0), 1);
 }
 
-static void test_cpu_does_not_lose_its_agent_by_the_end_of_another_thread(void **state)
+static void test_cpu_does_not_lose_its_agent_by_the_end_of_that_of_another(void **state)
 {
 	park();
 	before = fake;
-	assert_int_equal(agent_detach(1, CPU, AGENT + 1), 0);
-	assert_int_equal(agent_detach(1, CPU + 1, AGENT), 0);
-	assert_int_equal(agent_detach(FAKE_ENCLAVES, CPU, AGENT), 0);
-	assert_int_equal(agent_detach(1, GHOST_CPU_NONE, AGENT), 0);
+	assert_int_equal(agent_detach(1, CPU + 1), 0);
+	assert_int_equal(agent_detach(FAKE_ENCLAVES, CPU), 0);
+	assert_int_equal(agent_detach(1, GHOST_CPU_NONE), 0);
 	assert_memory_equal(&fake, &before, sizeof(fake));
 }
 
@@ -1473,6 +1472,16 @@ static void test_cpu_agent_takes_turns_in_each_state_without_agents(void **state
 		assert_int_equal(agent_enqueue(1, CPU, 0), AGENT_TURN);
 		assert_int_equal(agent_enqueue(1, CPU, 1), AGENT_FIRST);
 	}
+}
+
+/* As execve() gives it one. */
+static void test_cpu_agent_with_another_number_is_still_its_agent(void **state)
+{
+	agent_running(CPU, 777);
+	assert_int_equal(c->agent_tid, 777);
+	assert_int_equal(page->agent_tid, 777);
+	assert_int_equal(agent_detach(1, CPU), 777);
+	assert_int_equal(fake.enclave[1].nr_agents, 0);
 }
 
 static void test_cpu_message_between_dispatch_and_parking_is_seen(void **state)
@@ -1566,10 +1575,11 @@ int main(void)
 		T(test_cpu_takes_an_agent_with_a_clean_record),
 		T(test_cpu_refuses_who_may_not_be_its_agent),
 		T(test_cpu_lets_its_own_agent_go),
-		T(test_cpu_does_not_lose_its_agent_by_the_end_of_another_thread),
+		T(test_cpu_does_not_lose_its_agent_by_the_end_of_that_of_another),
 		T(test_cpu_counts_each_time_its_agent_gives_it_up),
 		T(test_cpu_agent_goes_where_its_state_says),
 		T(test_cpu_agent_takes_turns_in_each_state_without_agents),
+		T(test_cpu_agent_with_another_number_is_still_its_agent),
 		T(test_cpu_message_between_dispatch_and_parking_is_seen),
 		T(test_cpu_agent_without_a_record_goes_first),
 	};

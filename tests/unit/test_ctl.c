@@ -118,7 +118,7 @@ static void agents_come(__u32 id)
 /* It ends, or leaves its class. */
 static void agent_goes(__u32 id, __u32 cpu)
 {
-	if (agent_detach(id, cpu, agent_of(cpu)))
+	if (agent_detach(id, cpu))
 		enclave_lose(id, GHOST_LOST_AGENT_EXIT, agent_of(cpu), 0);
 }
 
@@ -1455,13 +1455,13 @@ static void test_ctl_enclave_whose_agents_spin_is_like_any_other(void **state)
 	enclaves(GHOST_ENCLAVE_IDLE);
 	spinners_come(1);
 	assert_int_equal(online(1), 0);
-	enclave_agent_gone(1, 3, agent_of(3)); /* it died */
+	enclave_agent_gone(1, 3); /* it died */
 	assert_state(1, GHOST_ENCLAVE_LOST);
 	assert_int_equal(fake_es(1)->lost_reason, GHOST_LOST_AGENT_EXIT);
 	assert_int_equal(fake_es(1)->lost_arg, agent_of(3));
 	/* Once: its detach, told twice, is none. */
 	before = fake;
-	enclave_agent_gone(1, 3, agent_of(3));
+	enclave_agent_gone(1, 3);
 	assert_memory_equal(&fake, &before, sizeof(fake));
 }
 
@@ -1502,6 +1502,47 @@ static void test_ctl_detach_is_of_oneself_and_of_those_who_spin(void **state)
 	agent_refuses(-E_NOENT, .op = GHOST_CTL_AGENT_DETACH, .enclave = 0, .cpu = 0);
 }
 
+static void test_ctl_agents_that_spin_and_do_not_see_the_end_are_forgotten(void **state)
+{
+	__u64 who;
+
+	enclaves(GHOST_ENCLAVE_IDLE);
+	spinners_come(1);
+	who = fake.this_spinner;
+	assert_int_equal(destroy(1), 0);
+	assert_int_equal(release(1), -E_BUSY);
+	fake.now += ENCLAVE_FORGET_NS - 1;
+	/* Asking again gives them no more time. */
+	assert_int_equal(destroy(1), 0);
+	assert_int_equal(release(1), -E_BUSY);
+	fake.now++;
+	assert_int_equal(release(1), 0);
+	assert_state(1, GHOST_ENCLAVE_FREE);
+	/* When they end at last there may be others. */
+	assert_int_equal(create(1, 0xc, 1 << 6), 0);
+	spinners_come(1);
+	assert_int_equal(who_index(who), who_index(fake.this_spinner));
+	before = fake;
+	enclave_spinner_gone(who);
+	assert_memory_equal(&fake, &before, sizeof(fake));
+	enclave_spinner_gone(fake.this_spinner);
+	assert_int_equal(fake.cpu[who_index(who)].agent_tid, 0);
+}
+
+static void test_ctl_agents_of_our_class_are_never_forgotten(void **state)
+{
+	enclaves(GHOST_ENCLAVE_IDLE);
+	spinner_comes(1, 2);
+	agent_comes(1, 3);
+	assert_int_equal(destroy(1), 0);
+	fake.now += 100 * ENCLAVE_FORGET_NS;
+	assert_int_equal(release(1), -E_BUSY);
+	assert_int_equal(fake.cpu[3].agent_tid, agent_of(3));
+	assert_int_equal(fake.enclave[1].nr_agents, 1);
+	agent_goes(1, 3);
+	assert_int_equal(release(1), 0);
+}
+
 /* They decide from wherever they are, and see in the CPU's state that it is gone. */
 static void test_ctl_cpu_that_goes_offline_costs_no_agents_that_spin(void **state)
 {
@@ -1531,7 +1572,7 @@ static void test_ctl_cpu_offline_costs_the_agents_of_those_who_follow_spinners(v
 	spinners_come(1);
 	for (__u32 cpu = 0; cpu < FAKE_CPUS; cpu++)
 		if (fake.cpu[cpu].enclave == 1)
-			enclave_agent_gone(1, cpu, agent_of(cpu));
+			enclave_agent_gone(1, cpu);
 	agents_come(1);
 	assert_int_equal(online(1), 0);
 	enclave_cpu_offline(70);
@@ -1686,6 +1727,8 @@ int main(void)
 		T(test_ctl_enclave_whose_agents_spin_is_like_any_other),
 		T(test_ctl_detach_ends_an_agent_that_spins),
 		T(test_ctl_detach_is_of_oneself_and_of_those_who_spin),
+		T(test_ctl_agents_that_spin_and_do_not_see_the_end_are_forgotten),
+		T(test_ctl_agents_of_our_class_are_never_forgotten),
 		T(test_ctl_cpu_that_goes_offline_costs_no_agents_that_spin),
 		T(test_ctl_cpu_offline_costs_the_agents_of_those_who_follow_spinners),
 		T(test_ctl_join_of_an_agent_that_spins_is_refused),

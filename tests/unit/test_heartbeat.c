@@ -155,7 +155,7 @@ static void test_heartbeat_leaves_an_agent_alone_that_does_not_wait(void **state
 
 static void test_heartbeat_leaves_cpus_alone_that_have_no_agent(void **state)
 {
-	assert_int_equal(agent_detach(1, CPU, AGENT), 1);
+	assert_int_equal(agent_detach(1, CPU), AGENT);
 	c->place = CORE_PLACE_PARKED;
 	/* Nor those that somebody's agent had when they were given back. */
 	fake.cpu[6].agent_tid = AGENT;
@@ -244,7 +244,7 @@ static void test_heartbeat_tells_nobody_else_that_a_cpu_is_wanted(void **state)
 /* It never waits for its turn: nothing is made to run for it. */
 static void test_heartbeat_leaves_an_agent_that_spins_where_it_is(void **state)
 {
-	assert_int_equal(agent_detach(1, CPU, AGENT), 1);
+	assert_int_equal(agent_detach(1, CPU), AGENT);
 	spinner();
 	beats(3 * AGENT_IDLE_BEATS);
 	assert_nobody_touched();

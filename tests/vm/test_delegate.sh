@@ -124,7 +124,10 @@ goes_on 'and its threads go on'
 await 10 logged 'waited longer than 1s .* for a decision of'
 is 'with a word of whom they kept waiting' $? 0
 succeeds 'root ends the enclave all the same' -- "$ghost" destroy 1
-is 'the hanging agents are no more' "$(pgrep -f 'ghost agents 1 shinjuku')" ''
+kill -CONT "$agents"
+none_left() { [ -z "$(pgrep -f 'ghost agents 1 shinjuku')" ]; }
+await 20 none_left
+is 'the hanging agents are nobody.s, and end when they go on' $? 0
 goes_on 'the threads are'
 is 'in the fair class' "$(sched_of "$hers")" 0
 refuses 1 'there is no enclave 1' 'the user has nothing any more' -- mine agents 1 fifo_percpu

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -156,7 +157,7 @@ static int ask(uint32_t op, uint32_t id, uint64_t token, uint32_t tid, uint32_t 
 
 static bool in_class(pid_t pid)
 {
-	return sched_getscheduler(pid) == POLICY_EXT;
+	return (sched_getscheduler(pid) & ~SCHED_RESET_ON_FORK) == POLICY_EXT;
 }
 
 /* How much CPU time has @pid had, in clock ticks? */
@@ -552,6 +553,128 @@ static void test_agents_that_hang_cost_nobody_but_their_enclave(void **state)
 	ghost_agents_stop(agents);
 }
 
+static int make_own(uint32_t uid)
+{
+	struct ghost_cpuset cpus = { 0 };
+	struct ghost_enclave_opts opts = {
+		.size = sizeof(opts),
+		.cpus = &cpus,
+		.stall_ns = 500000000,
+		.max_tasks = MAX_TASKS,
+	};
+	int err;
+
+	ghost_cpuset_add(&cpus, CPU_OWN);
+	ghost_cpuset_add(&cpus, CPU_OWN + 1);
+	err = ghost_enclave_create(&own, backend, &opts);
+	if (err)
+		return err;
+	own_id = ghost_enclave_id(own);
+	return ghost_enclave_delegate(own, uid, ~0u);
+}
+
+static int attach(uint32_t flags)
+{
+	struct ghost_ctl ctl = {
+		.op = GHOST_CTL_AGENT_ATTACH, .enclave = own_id, .cpu = CPU_OWN, .flags = flags
+	};
+	int err;
+
+	NEED(!open_mine(own_id));
+	NEED(!mine->agent_pin(mine, CPU_OWN));
+	err = mine->agent(mine, &ctl);
+	return err ?: ctl.ret;
+}
+
+static int become_agent(void)
+{
+	NEED(!attach(0));
+	return mine->agent_enter(mine);
+}
+
+static int become_spinner(void)
+{
+	return attach(GHOST_AGENT_SPINS);
+}
+
+static int become_member(void)
+{
+	NEED(!open_mine(own_id));
+	return ghost_enclave_join(enclave, gettid());
+}
+
+static int become_member_whose_children_are_none(void)
+{
+	struct sched_param param = { 0 };
+
+	NEED(!become_member());
+	return sched_setscheduler(0, POLICY_EXT | SCHED_RESET_ON_FORK, &param);
+}
+
+static void *become_and_exec(void *part)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (((int (*)(void))part)())
+		_exit(1);
+	/* The number of this thread is free after that, and it has that of the first one. */
+	execlp("sleep", "sleep", "1000", NULL);
+	_exit(2);
+}
+
+/* A program of OWNER's that a thread which was @part, and not the first, has turned into. */
+static pid_t program(int (*part)(void))
+{
+	char path[64], name[16] = "";
+	pthread_t thread;
+	pid_t pid = fork();
+	FILE *f;
+
+	if (!pid) {
+		if (!become(OWNER, 0) || pthread_create(&thread, NULL, become_and_exec, part))
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	for (int i = 0; i < 2000 && strcmp(name, "sleep\n"); i++) {
+		sleep_ms(10);
+		f = fopen(path, "re");
+		assert_non_null(f);
+		if (!fgets(name, sizeof(name), f))
+			name[0] = 0;
+		fclose(f);
+	}
+	assert_string_equal(name, "sleep\n");
+	return pid;
+}
+
+static void test_agents_and_members_that_run_another_program_do_not_keep_an_enclave(void **state)
+{
+	static int (*const parts[])(void) = { become_agent, become_spinner, become_member,
+					      become_member_whose_children_are_none };
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+		const uint32_t *agent = &ghost_enclave_memory(own)->cpu[CPU_OWN].agent_tid;
+		pid_t pid = program(parts[i]);
+		int err = -EBUSY;
+
+		for (int tries = 0; tries < 3 && err == -EBUSY; tries++) {
+			/* As 'ghost destroy' does it with agents that hang. */
+			if (*agent)
+				backend->task_leave(backend, *agent);
+			err = ghost_enclave_destroy(own);
+		}
+		if (err)
+			print_message("kind %zu\n", i);
+		assert_int_equal(err, 0);
+		assert_false(in_class(pid));
+		assert_int_equal(kill(pid, 0), 0);
+		end(pid);
+		ghost_enclave_close(own);
+		assert_return_code(make_own(OWNER), 0);
+	}
+}
+
 /* --- rights that end ------------------------------------------------------------------------------ */
 
 static int turn[2];
@@ -585,26 +708,6 @@ static int hold(void)
 	NEED(ghost_kernel_open_enclave(&mine, own_id, why, sizeof(why)) == -EPERM);
 	NEED(write(turn[1], &byte, 1) == 1);
 	return 0;
-}
-
-static int make_own(uint32_t uid)
-{
-	struct ghost_cpuset cpus = { 0 };
-	struct ghost_enclave_opts opts = {
-		.size = sizeof(opts),
-		.cpus = &cpus,
-		.stall_ns = 500000000,
-		.max_tasks = MAX_TASKS,
-	};
-	int err;
-
-	ghost_cpuset_add(&cpus, CPU_OWN);
-	ghost_cpuset_add(&cpus, CPU_OWN + 1);
-	err = ghost_enclave_create(&own, backend, &opts);
-	if (err)
-		return err;
-	own_id = ghost_enclave_id(own);
-	return ghost_enclave_delegate(own, uid, ~0u);
 }
 
 static void test_a_right_ends_with_the_enclave(void **state)
@@ -725,6 +828,8 @@ int main(void)
 		cmocka_unit_test(test_a_user_cannot_take_threads_of_others),
 		cmocka_unit_test(test_a_user_cannot_take_the_room_of_others),
 		cmocka_unit_test(test_agents_that_hang_cost_nobody_but_their_enclave),
+		cmocka_unit_test(
+			test_agents_and_members_that_run_another_program_do_not_keep_an_enclave),
 		cmocka_unit_test(test_a_right_ends_with_the_enclave),
 		cmocka_unit_test(test_a_second_delegation_is_to_others),
 		cmocka_unit_test(test_a_closed_bpffs_is_named_with_its_cure),
