@@ -238,6 +238,7 @@ static int agent_attach(__u32 enclave, __u32 cpu, __u32 tid, int pinned, int spi
 	c->txn_due = 0;
 	c->place = CORE_PLACE_NONE;
 	c->beats = 0;
+	c->turns = 0;
 	c->spins = spins;
 	c->nth++;
 	page->agent_tid = tid;
@@ -360,6 +361,7 @@ static void agent_running(__u32 cpu, __u32 tid)
 	if (!c)
 		return;
 	c->place = CORE_PLACE_NONE;
+	c->turns = 0;
 	if (c->agent_tid == tid)
 		return;
 	/* execve() gives whoever calls it the number of the first thread. */
@@ -384,7 +386,8 @@ enum agent_verdict {
  * was preempted in the middle of a decision, or woke (@woken) from a page
  * fault, goes first on its CPU: parking it would lose what it was about to do.
  * But where agents do not decide, one that only ever computes must not keep
- * the fallback's threads from its CPU: it takes turns with them.
+ * the fallback's threads from its CPU: it takes turns with them, as long as it
+ * gets any.
  */
 static enum agent_verdict agent_enqueue(__u32 enclave, __u32 cpu, int woken)
 {
@@ -398,7 +401,10 @@ static enum agent_verdict agent_enqueue(__u32 enclave, __u32 cpu, int woken)
 		agent_sleeps(enclave, cpu, 0);
 	if (!enclave_online(e)) {
 		c->decided = 0;
-		return woken ? AGENT_FIRST : AGENT_TURN;
+		if (woken || c->turns >= CORE_TURNS_MAX)
+			return AGENT_FIRST;
+		c->turns++;
+		return AGENT_TURN;
 	}
 	if (!c->yielded)
 		return AGENT_FIRST;

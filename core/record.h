@@ -80,6 +80,8 @@ _Static_assert(sizeof(struct core_task) == 64, "one cache line");
  */
 #define CORE_RETURNS_STAY 64
 #define CORE_RETURNS_GLOBAL 192
+/* The same of an agent, which waits there while agents do not decide: on its CPU after that. */
+#define CORE_TURNS_MAX 64
 
 /* Where an agent waits. */
 enum core_place {
@@ -134,7 +136,8 @@ struct core_cpu {
 	__u64 timer_cookie;
 	__u64 slice_ns;
 	__u64 slice_commit_ns; /* of which commit */
-	__u64 pad1[3];
+	__u32 turns;	       /* times its agent got into the fallback's queue since it ran */
+	__u32 pad1[5];
 };
 
 _Static_assert(sizeof(struct core_cpu) == 320, "core_cpu layout");

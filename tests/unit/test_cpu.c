@@ -1474,6 +1474,19 @@ static void test_cpu_agent_takes_turns_in_each_state_without_agents(void **state
 	}
 }
 
+/* Else the kernel would end the scheduler when agents come and go (CORE_TURNS_MAX). */
+static void test_cpu_agent_that_gets_no_turn_waits_on_its_cpu(void **state)
+{
+	fake.enclave[1].state = GHOST_ENCLAVE_IDLE;
+	for (int times = 0; times < 2; times++) {
+		for (int i = 0; i < CORE_TURNS_MAX; i++)
+			assert_int_equal(agent_enqueue(1, CPU, 0), AGENT_TURN);
+		assert_int_equal(agent_enqueue(1, CPU, 0), AGENT_FIRST);
+		assert_int_equal(agent_enqueue(1, CPU, 0), AGENT_FIRST);
+		agent_running(CPU, AGENT);
+	}
+}
+
 /* As execve() gives it one. */
 static void test_cpu_agent_with_another_number_is_still_its_agent(void **state)
 {
@@ -1579,6 +1592,7 @@ int main(void)
 		T(test_cpu_counts_each_time_its_agent_gives_it_up),
 		T(test_cpu_agent_goes_where_its_state_says),
 		T(test_cpu_agent_takes_turns_in_each_state_without_agents),
+		T(test_cpu_agent_that_gets_no_turn_waits_on_its_cpu),
 		T(test_cpu_agent_with_another_number_is_still_its_agent),
 		T(test_cpu_message_between_dispatch_and_parking_is_seen),
 		T(test_cpu_agent_without_a_record_goes_first),

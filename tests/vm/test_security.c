@@ -573,6 +573,65 @@ static int make_own(uint32_t uid)
 	return ghost_enclave_delegate(own, uid, ~0u);
 }
 
+static void *agent_that_computes(void *arg)
+{
+	struct ghost_ctl attach = { .op = GHOST_CTL_AGENT_ATTACH,
+				    .enclave = own_id,
+				    .cpu = (uintptr_t)arg };
+
+	if (mine->agent_pin(mine, attach.cpu) || mine->agent(mine, &attach) || attach.ret ||
+	    mine->agent_enter(mine))
+		_exit(1);
+	for (;;)
+		;
+}
+
+static int come_and_go(void)
+{
+	const struct ghost_memory *mem;
+	cpu_set_t here, both;
+	pthread_t agent;
+	uint32_t tid;
+
+	NEED(!open_mine(own_id));
+	mem = ghost_enclave_memory(enclave);
+	for (uintptr_t cpu = CPU_OWN; cpu <= CPU_OWN + 1; cpu++) {
+		NEED(!pthread_create(&agent, NULL, agent_that_computes, (void *)cpu));
+		for (int i = 0; i < 1000 && !mem->cpu[cpu].agent_tid; i++)
+			sleep_ms(10);
+	}
+	tid = mem->cpu[CPU_OWN].agent_tid;
+	NEED(tid);
+	/* Above the agent, as any normal thread: what is done in a row it does not see. */
+	CPU_ZERO(&here);
+	CPU_SET(CPU_OWN, &here);
+	NEED(!sched_setaffinity(0, sizeof(here), &here));
+	both = here;
+	CPU_SET(CPU_OTHER, &both);
+	for (int i = 0; i < 1000; i++) {
+		NEED(!sched_setaffinity(tid, sizeof(here), i % 2 ? &here : &both));
+		NEED(!ask(GHOST_CTL_AGENT_ONLINE, own_id, 0, 0, 0));
+		NEED(!ask(GHOST_CTL_AGENT_OFFLINE, own_id, 0, 0, 0));
+	}
+	return 0;
+}
+
+static void test_agents_that_come_and_go_cost_nobody_the_scheduler(void **state)
+{
+	char line[16] = "";
+	FILE *f;
+
+	assert_int_equal(as(OWNER, come_and_go), 0);
+	f = fopen("/sys/kernel/sched_ext/state", "re");
+	assert_non_null(f);
+	assert_non_null(fgets(line, sizeof(line), f));
+	fclose(f);
+	assert_string_equal(line, "enabled\n");
+	assert_return_code(ghost_enclave_destroy(own), 0);
+	ghost_enclave_close(own);
+	assert_return_code(make_own(OWNER), 0);
+}
+
 static int attach(uint32_t flags)
 {
 	struct ghost_ctl ctl = {
@@ -828,6 +887,7 @@ int main(void)
 		cmocka_unit_test(test_a_user_cannot_take_threads_of_others),
 		cmocka_unit_test(test_a_user_cannot_take_the_room_of_others),
 		cmocka_unit_test(test_agents_that_hang_cost_nobody_but_their_enclave),
+		cmocka_unit_test(test_agents_that_come_and_go_cost_nobody_the_scheduler),
 		cmocka_unit_test(
 			test_agents_and_members_that_run_another_program_do_not_keep_an_enclave),
 		cmocka_unit_test(test_a_right_ends_with_the_enclave),
