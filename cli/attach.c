@@ -58,6 +58,19 @@ static uint32_t parse_pid(const char *arg)
 	return pid;
 }
 
+/* One that is not there is told of when it is its turn; this one is a mistake. */
+static const char *refuse_root(const char *arg)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (cgroup_find(arg, path, &st) == -EINVAL)
+		usage_error(&verb_attach,
+			    "--cgroup wants a folder below " CGROUP_ROOT ", not '%s' (%s)", arg,
+			    cgroup_error(-EINVAL));
+	return arg;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct arguments *a = state->input;
@@ -80,7 +93,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		a->trees[a->nr_trees++] = parse_pid(arg);
 		return 0;
 	case KEY_CGROUP:
-		a->cgroups[a->nr_cgroups++] = arg;
+		a->cgroups[a->nr_cgroups++] = refuse_root(arg);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -118,7 +131,7 @@ static int attach_cgroup(struct ghost_enclave *e, const char *cgroup)
 	if (ret >= 0)
 		return EXIT_OK;
 	if (ret == -EXDEV)
-		say("%s is no cgroup of version 2", cgroup);
+		say("%s is no cgroup of version 2 below " CGROUP_ROOT, cgroup);
 	else
 		say("the threads of cgroup %s cannot join enclave %u: %s", cgroup,
 		    ghost_enclave_id(e), strerror(-ret));

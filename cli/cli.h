@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "libghost/cgroup.h"
 #include "libghost/enclave.h"
 #include "libghost/kernel.h"
 #include "libghost/policy.h"
@@ -96,9 +97,9 @@ bool options_only_json(const struct verb *verb, int argc, char **argv);
 /* 0 or -EINVAL; @ret is untouched on failure. */
 int parse_duration(const char *text, uint64_t *ret_ns);
 int parse_uint(const char *text, uint64_t *ret);
-/* A cgroup (version 2): its number, or its folder. 0 or a negative errno; -EXDEV: it is something else. */
-#define CGROUP_ROOT "/sys/fs/cgroup"
+/* A cgroup (version 2): its number, or its folder. 0 or a negative errno, for cgroup_error(). */
 int parse_cgroup(const char *text, uint64_t *ret);
+const char *cgroup_error(int err);
 int parse_bool(const char *text, bool *ret);
 
 /* "500us", "10ms", "inf"; in @buf. */

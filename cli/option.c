@@ -5,13 +5,9 @@
  */
 #include <ctype.h>
 #include <errno.h>
-#include <limits.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 
 #include "cli/config.h"
 
@@ -253,21 +249,28 @@ int parse_uint(const char *text, uint64_t *ret)
 int parse_cgroup(const char *text, uint64_t *ret)
 {
 	char path[PATH_MAX];
-	struct statfs fs;
 	struct stat st;
+	int err;
 
 	if (!parse_uint(text, ret) && *ret)
 		return 0;
-	snprintf(path, sizeof(path), "%s%s", text[0] == '/' ? "" : CGROUP_ROOT "/", text);
-	if (stat(path, &st) || statfs(path, &fs))
-		return -errno;
-	if (!S_ISDIR(st.st_mode))
-		return -ENOTDIR;
-	if (fs.f_type != CGROUP2_SUPER_MAGIC)
-		return -EXDEV;
+	err = cgroup_find(text, path, &st);
 	/* The number that the kernel calls it by (kernfs, 5.5), on 64 bit. */
-	*ret = st.st_ino;
-	return 0;
+	if (!err)
+		*ret = st.st_ino;
+	return err;
+}
+
+const char *cgroup_error(int err)
+{
+	switch (err) {
+	case -EINVAL:
+		return "that is the root of all cgroups";
+	case -EXDEV:
+		return "no cgroup of version 2 there";
+	default:
+		return strerror(-err);
+	}
 }
 
 int parse_duration(const char *text, uint64_t *ret_ns)

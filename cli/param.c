@@ -76,8 +76,7 @@ uint64_t param_parse(const struct verb *verb, const struct ghost_param *p, const
 			usage_error(verb,
 				    "--%s wants a folder below " CGROUP_ROOT
 				    " or a cgroup's number, not '%s' (%s)",
-				    p->name, text,
-				    err == -EXDEV ? "no cgroup of version 2" : strerror(-err));
+				    p->name, text, cgroup_error(err));
 		break;
 	}
 	return value;

@@ -161,7 +161,7 @@ static void set_cgroup(struct arguments *a, const char *text)
 	if (err)
 		usage_error(&a->verb,
 			    "--cgroup wants a folder below " CGROUP_ROOT ", not '%s' (%s)", text,
-			    err == -EXDEV ? "no cgroup of version 2" : strerror(-err));
+			    cgroup_error(err));
 	a->run.cgroup = text;
 }
 

@@ -6,17 +6,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
-#include <linux/magic.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 
+#include "libghost/cgroup.h"
 #include "libghost/enclave.h"
 
-#define CGROUP_ROOT "/sys/fs/cgroup"
+/* Of what precedes the name that threads know their cgroup by. */
+#define ROOT_LEN (sizeof(CGROUP_ROOT) - 1)
 
 struct walk {
 	struct ghost_enclave *enclave;
@@ -25,7 +24,6 @@ struct walk {
 	uint32_t *members; /* sorted */
 	size_t nr_members;
 	char path[PATH_MAX]; /* of the folder that is looked at */
-	size_t root_len;     /* of what precedes the name that threads know it by */
 	size_t top_len;	     /* of the folder asked for */
 	int joined;
 	int err;
@@ -59,7 +57,7 @@ static int list_members(struct walk *w)
 /* Is @tid below the cgroup? Its number may be another thread's than when it was listed. */
 static bool is_below(const struct walk *w, uint32_t tid)
 {
-	size_t len = w->top_len - w->root_len;
+	size_t len = w->top_len - ROOT_LEN;
 	char path[64], line[PATH_MAX + 8];
 	bool below = false;
 	FILE *f;
@@ -70,8 +68,8 @@ static bool is_below(const struct walk *w, uint32_t tid)
 		line[strcspn(line, "\n")] = 0;
 		if (strncmp(line, "0::", 3))
 			continue;
-		below = !strncmp(line + 3, w->path + w->root_len, len) &&
-			(!len || !line[3 + len] || line[3 + len] == '/');
+		below = !strncmp(line + 3, w->path + ROOT_LEN, len) &&
+			(!line[3 + len] || line[3 + len] == '/');
 	}
 	if (f)
 		fclose(f);
@@ -137,21 +135,11 @@ int ghost_enclave_join_cgroup(struct ghost_enclave *e, const char *cgroup,
 			      bool (*skip)(uint32_t tid, void *arg), void *arg)
 {
 	struct walk w = { .enclave = e, .skip = skip, .arg = arg };
-	char named[PATH_MAX];
-	struct statfs fs;
 	struct stat st;
-	int all = 0;
+	int all = 0, err = cgroup_find(cgroup, w.path, &st);
 
-	if (snprintf(named, sizeof(named), "%s%s", cgroup[0] == '/' ? "" : CGROUP_ROOT "/",
-		     cgroup) >= (int)sizeof(named))
-		return -ENAMETOOLONG;
-	if (!realpath(named, w.path) || stat(w.path, &st) || statfs(w.path, &fs))
-		return -errno;
-	if (!S_ISDIR(st.st_mode))
-		return -ENOTDIR;
-	if (fs.f_type != CGROUP2_SUPER_MAGIC)
-		return -EXDEV;
-	w.root_len = strncmp(w.path, CGROUP_ROOT, strlen(CGROUP_ROOT)) ? 0 : strlen(CGROUP_ROOT);
+	if (err)
+		return err;
 	w.top_len = strlen(w.path);
 	/* Until a round finds nobody new: threads may be born while we read. */
 	for (int round = 0; round < 100; round++) {

@@ -148,13 +148,13 @@ int ghost_enclave_join_tree(struct ghost_enclave *e, uint32_t pid,
 
 /**
  * ghost_enclave_join_cgroup() - all threads of a cgroup and of those below it
- * @cgroup: a folder of cgroup version 2, absolute or below /sys/fs/cgroup
+ * @cgroup: a folder of cgroup version 2 below /sys/fs/cgroup, absolute or from there
  * @skip: returns true for threads that are to be left alone; NULL: none
  *
  * Also those it gets meanwhile; not those of a real-time class, nor agents.
  * Later ones are members if they are children of members: call it again for
  * others. Returns how many joined, or a negative errno: -ENOENT, -ENOTDIR; -EXDEV:
- * it is no cgroup of version 2.
+ * it is no cgroup of version 2; -EINVAL: it is "" or the root, so the whole machine.
  */
 int ghost_enclave_join_cgroup(struct ghost_enclave *e, const char *cgroup,
 			      bool (*skip)(uint32_t tid, void *arg), void *arg);

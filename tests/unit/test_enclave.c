@@ -4,6 +4,7 @@
  * and what is undone when it refuses.
  * In: libghost/enclave.c over a backend that writes down and answers. Out: TAP.
  */
+#include "libghost/cgroup.h"
 #include "tests/unit/loop_fake.h"
 
 static char heard[4096];
@@ -319,6 +320,30 @@ static void test_enclave_joining_a_process_joins_each_thread_once(void **state)
 			 -ENOTDIR);
 }
 
+static bool is_cgroup(const char *folder)
+{
+	struct statfs fs;
+
+	return !statfs(folder, &fs) && fs.f_type == CGROUP2_SUPER_MAGIC;
+}
+
+static void test_enclave_joining_a_cgroup_never_means_all_threads_there_are(void **state)
+{
+	static const char *const names[] = { ".", "/sys/fs/cgroup", "../cgroup", "./" };
+
+	assert_int_equal(ghost_enclave_join_cgroup(loop.enclave, "", NULL, NULL), -EINVAL);
+	if (is_cgroup("/sys/fs/cgroup"))
+		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+			assert_int_equal(ghost_enclave_join_cgroup(loop.enclave, names[i], NULL,
+								   NULL),
+					 -EINVAL);
+	/* Where version 1 has the folder itself. */
+	else if (is_cgroup("/sys/fs/cgroup/unified"))
+		assert_int_equal(ghost_enclave_join_cgroup(loop.enclave, "unified", NULL, NULL),
+				 -EINVAL);
+	assert_heard("");
+}
+
 /* --- taking down ----------------------------------------------------------------- */
 
 static void test_enclave_destroy_sends_the_members_home_until_none_is_left(void **state)
@@ -441,6 +466,7 @@ int main(void)
 		T(test_enclave_join_asks_then_changes_the_class),
 		T(test_enclave_join_that_fails_is_taken_back),
 		T(test_enclave_joining_a_process_joins_each_thread_once),
+		T(test_enclave_joining_a_cgroup_never_means_all_threads_there_are),
 		T(test_enclave_destroy_sends_the_members_home_until_none_is_left),
 		T(test_enclave_destroy_gives_up_when_members_keep_coming),
 		T(test_enclave_destroy_that_is_refused_leaves_its_memory),

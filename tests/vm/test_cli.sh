@@ -50,6 +50,10 @@ refuses 126 'cannot be executed' 'a folder is no command' -- "$ghost" run fifo_p
 refuses 2 "'0' is no enclave" 'enclaves are numbered from 1' -- "$ghost" destroy 0
 refuses 2 'either --all or enclaves' 'destroy wants enclaves or all' -- "$ghost" destroy --all 1
 refuses 2 "'x' is no process id" 'attach wants numbers' -- "$ghost" attach 1 x
+refuses 2 "--cgroup wants a folder below /sys/fs/cgroup, not '' \(that is the root" 'a cgroup without a name is refused' \
+	-- "$ghost" serve fifo_percpu --cgroup=
+refuses 2 "--cgroup wants a folder below /sys/fs/cgroup, not '' \(that is the root" 'nor can it be attached' -- "$ghost" attach 1 --cgroup=
+refuses 2 "not '' \(that is the root" 'nor are its threads batch' -- "$ghost" run shinjuku_shenango --batch-cgroup= -- true
 refuses 2 'must be from' 'load refuses a table too large' -- "$ghost" load --threads 99999999
 
 for verb in check run status attach destroy load unload policies; do

@@ -98,6 +98,9 @@ is 'and nobody else' "$(sched_of $member) $(status_of threads)" '0 2'
 refuses 1 'cgroup nowhere cannot join enclave 1: No such file' 'a cgroup that is not there is refused' -- "$ghost" attach 1 --cgroup nowhere
 refuses 1 '/tmp is no cgroup' 'a folder that is none is refused' -- "$ghost" attach 1 --cgroup /tmp
 refuses 2 'by their pids or a cgroup' 'nobody is refused' -- "$ghost" attach 1
+for root in '' . ../cgroup shop/..; do
+	refuses 2 'that is the root of all cgroups' "'$root', so all threads, is refused" -- "$ghost" attach 1 --cgroup "$root"
+done
 kill -TERM $keeper
 ends_with 0 'it ends'
 is 'and they are back' "$(sched_of $first) $(sched_of $second)" '0 0'
@@ -134,6 +137,14 @@ is 'without a word' "$(cat "$work/told")" ''
 kill $first
 await 10 rmdir $cg
 refuses 2 '--cgroup wants a folder below /sys/fs/cgroup' 'an enclave for a cgroup that is not there is refused' -- "$ghost" serve fifo_percpu --cgroup nowhere
+mkdir -p $cg "$work/other"
+for root in / /sys/fs/cgroup . ../cgroup ./shop/.. shop/../; do
+	refuses 2 '--cgroup wants a folder below /sys/fs/cgroup' "an enclave for $root, so all threads, is refused" -- "$ghost" serve fifo_percpu --cgroup "$root"
+done
+mount -t cgroup2 none "$work/other"
+refuses 2 'no cgroup of version 2 there' 'so is one elsewhere' -- "$ghost" serve fifo_percpu --cgroup "$work/other/shop"
+umount "$work/other"
+rmdir $cg
 refuses 2 "--cgroup goes with 'ghost serve'" 'a run for a cgroup is refused' -- "$ghost" run fifo_percpu --cgroup / -- true
 
 refuses 2 'name a policy' 'no policy is refused' -- "$ghost" serve
