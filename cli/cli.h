@@ -97,7 +97,7 @@ bool options_only_json(const struct verb *verb, int argc, char **argv);
 /* 0 or -EINVAL; @ret is untouched on failure. */
 int parse_duration(const char *text, uint64_t *ret_ns);
 int parse_uint(const char *text, uint64_t *ret);
-/* A cgroup (version 2): its number, or its folder. 0 or a negative errno, for cgroup_error(). */
+/* The number of a cgroup (version 2) from its folder. 0 or a negative errno, for cgroup_error(). */
 int parse_cgroup(const char *text, uint64_t *ret);
 const char *cgroup_error(int err);
 int parse_bool(const char *text, bool *ret);

@@ -250,11 +250,8 @@ int parse_cgroup(const char *text, uint64_t *ret)
 {
 	char path[PATH_MAX];
 	struct stat st;
-	int err;
+	int err = cgroup_find(text, path, &st);
 
-	if (!parse_uint(text, ret) && *ret)
-		return 0;
-	err = cgroup_find(text, path, &st);
 	/* The number that the kernel calls it by (kernfs, 5.5), on 64 bit. */
 	if (!err)
 		*ret = st.st_ino;

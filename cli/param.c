@@ -71,7 +71,8 @@ uint64_t param_parse(const struct verb *verb, const struct ghost_param *p, const
 		value = (uintptr_t)text;
 		break;
 	case GHOST_PARAM_CGROUP:
-		err = parse_cgroup(text, &value);
+		/* What a policy compares is the number: it need not be there now. */
+		err = !parse_uint(text, &value) && value ? 0 : parse_cgroup(text, &value);
 		if (err)
 			usage_error(verb,
 				    "--%s wants a folder below " CGROUP_ROOT

@@ -67,6 +67,7 @@ say $? 'to watch a run does not change it'
 say $? 'and leaves a trace, a picture and a recording'
 succeeds 'which can be replayed' --replay "$work/t.rec" --seconds 0.02
 succeeds "a policy's own options are known" --slice 100us --seconds 0.01
+succeeds 'so is a cgroup by its number, where one is a parameter' --policy shinjuku_shenango --batch-cgroup 12345 --seconds 0.01
 succeeds 'four workloads at once' --seconds 0.01 --workload openloop:4 --workload hogs:2 --workload closed:4 --workload forks:2
 succeeds 'work of a nice value, at a rate' --seconds 0.01 --workload openloop:4 --workload hogs:2:19 --rate 1000
 grep -qE 'hogs .* [0-9.]+ % of the CPUs' "$work/out"

@@ -54,6 +54,8 @@ refuses 2 "--cgroup wants a folder below /sys/fs/cgroup, not '' \(that is the ro
 	-- "$ghost" serve fifo_percpu --cgroup=
 refuses 2 "--cgroup wants a folder below /sys/fs/cgroup, not '' \(that is the root" 'nor can it be attached' -- "$ghost" attach 1 --cgroup=
 refuses 2 "not '' \(that is the root" 'nor are its threads batch' -- "$ghost" run shinjuku_shenango --batch-cgroup= -- true
+refuses 2 "--cgroup wants a folder below /sys/fs/cgroup, not '12345' \(No such" 'a number is no folder of a cgroup' \
+	-- "$ghost" serve fifo_percpu --cgroup=12345
 refuses 2 'must be from' 'load refuses a table too large' -- "$ghost" load --threads 99999999
 
 for verb in check run status attach destroy load unload policies; do

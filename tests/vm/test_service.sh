@@ -40,6 +40,7 @@ wrong 2:12 '--slice must be from' 'one out of range' 'policy = fifo_percpu\nslic
 wrong 2:8 'CPU 99 is not online' 'CPUs that are not there' 'policy = fifo_percpu\ncpus = 0,99\n'
 wrong 2:8 '--cpus wants a list' 'CPUs that are no list' 'policy = fifo_percpu\ncpus = all\n'
 wrong 2:10 'No such file' 'a cgroup that is not there' 'policy = fifo_percpu\ncgroup = nowhere\n'
+wrong 2:10 'No such file' 'the number of one, which is for parameters of policies' 'policy = fifo_percpu\ncgroup = 12345\n'
 wrong 2:11 'restart wants yes or no' 'a switch that is neither on nor off' 'policy = fifo_percpu\nrestart = perhaps\n'
 wrong 3:1 "'cpus' was said before, in line 2" 'a name twice' 'policy = fifo_percpu\ncpus = 0\ncpus = 1\n'
 wrong 2:7 "'=' is missing" "a line without '='" 'policy = fifo_percpu\nhello world\n'
