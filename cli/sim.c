@@ -242,6 +242,31 @@ static void set_service(struct arguments *a, const char *text)
 	a->has_service = true;
 }
 
+#define DEFAULT_POLICY "fifo_percpu"
+
+/* The policy's own options are known only when the policy is. */
+static const char *policy_of(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--policy") && i + 1 < argc)
+			return argv[i + 1];
+		if (!strncmp(argv[i], "--policy=", 9))
+			return argv[i] + 9;
+	}
+	return DEFAULT_POLICY;
+}
+
+/*
+ * Is @name the policy that policy_of() has found? It knows neither the beginnings of a
+ * word that argp takes for it, nor which words are values of other options.
+ */
+static void check_policy(const struct arguments *a, const char *name)
+{
+	if (param_policy(&a->verb, name) != a->sim.policy)
+		usage_error(&a->verb, "--policy is to be said once, and in full: the options of "
+				      "the policy depend on it");
+}
+
 static error_t parse_key(int key, char *arg, struct argp_state *state)
 {
 	struct arguments *a = state->input;
@@ -249,7 +274,11 @@ static error_t parse_key(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case KEY_POLICY:
+		check_policy(a, arg);
 		a->policy = arg;
+		return 0;
+	case ARGP_KEY_END:
+		check_policy(a, a->policy ?: DEFAULT_POLICY);
 		return 0;
 	case KEY_CPUS:
 		a->sim.cpus = parse_number(v, "cpus", arg, 1, GHOST_CPUS_MAX);
@@ -350,18 +379,6 @@ static error_t parse_key(int key, char *arg, struct argp_state *state)
 			param_parse(v, &a->sim.policy->params[key - KEY_PARAM], arg);
 		return 0;
 	}
-}
-
-/* The policy's own options are known only when the policy is. */
-static const char *policy_of(int argc, char **argv)
-{
-	for (int i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "--policy") && i + 1 < argc)
-			return argv[i + 1];
-		if (!strncmp(argv[i], "--policy=", 9))
-			return argv[i] + 9;
-	}
-	return "fifo_percpu";
 }
 
 /* --- what --help adds ------------------------------------------------------------------- */

@@ -118,6 +118,13 @@ refuses 2 "there is no workload 'hog' .*there are: .*hogs" 'an unknown workload 
 refuses 2 'whole number from 1 to 100000' 'a workload without threads is refused' --workload hogs:0
 refuses 2 'at most 4 workloads' 'a fifth workload is refused' --workload hogs --workload hogs --workload hogs --workload hogs --workload hogs
 refuses 2 "did you mean 'fifo_percpu'" 'a slip in the name of the policy is answered' --policy fifo_percp
+for two in '--policy sol --policy shinjuku' '--policy=sol --policy=shinjuku' '--polic shinjuku' '--seed 1 --poli=sol' '--trace --policy=sol'; do
+	# shellcheck disable=SC2086 # they are several
+	refuses 2 'is to be said once, and in full' "'$two' is refused" --fuzz 1 --events 100 $two
+done
+refuses 2 "there is no policy 'nosuch'" 'a second policy that is none is named' --fuzz 1 --events 100 --policy sol --policy nosuch
+refuses 2 "there is no policy 'nosuch'" 'so is one of an option in short' --fuzz 1 --events 100 --polic nosuch
+succeeds 'a policy said twice is one' --seconds 0.01 --policy sol --policy=sol
 refuses 2 'there is no profile' 'an unknown profile is refused' --profile moon
 refuses 2 'has no results of switch' 'a results file without the results is refused' --profile "$work/none.json"
 refuses 2 'No such file' 'a results file that is not there is refused' --profile "$work/nothing.json"
