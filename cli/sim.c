@@ -188,13 +188,16 @@ static uint64_t parse_seconds(const struct verb *verb, const char *text)
 static void parse_threads(const struct verb *verb, struct workload_options *w, const char *text)
 {
 	const char *nice;
-	char number[16];
+	char *number;
 
 	if (!*text)
 		return;
 	nice = strchrnul(++text, ':');
-	snprintf(number, sizeof(number), "%.*s", (int)(nice - text), text);
+	number = strndup(text, nice - text);
+	if (!number)
+		exit(EXIT_FAILED);
 	w->threads = parse_number(verb, "workload", number, 1, 100000);
+	free(number);
 	if (*nice)
 		w->nice = parse_number(verb, "workload", nice + 1, 0, 19);
 }

@@ -116,6 +116,10 @@ refuses 2 'either --cpus or --topology' 'two machines at once are refused' --cpu
 refuses 2 'hwloc does not understand' 'a topology that is none is refused' --topology 'x:y'
 refuses 2 "there is no workload 'hog' .*there are: .*hogs" 'an unknown workload is refused, with those there are' --workload hog
 refuses 2 'whole number from 1 to 100000' 'a workload without threads is refused' --workload hogs:0
+refuses 2 "not '0000000000001000000'" 'nor with too many, however many zeros are before' --workload hogs:0000000000001000000
+run --json --seconds 0.001 --workload openloop:0000000000000000012
+grep -q '"threads": 12,' "$work/out"
+say $? 'zeros before a number count for nothing'
 refuses 2 'at most 4 workloads' 'a fifth workload is refused' --workload hogs --workload hogs --workload hogs --workload hogs --workload hogs
 refuses 2 "did you mean 'fifo_percpu'" 'a slip in the name of the policy is answered' --policy fifo_percp
 for two in '--policy sol --policy shinjuku' '--policy=sol --policy=shinjuku' '--polic shinjuku' '--seed 1 --poli=sol' '--trace --policy=sol'; do
