@@ -114,6 +114,10 @@ static const struct argp_option sim_options[] = {
 
 #define NR_SIM_OPTIONS (sizeof(sim_options) / sizeof(sim_options[0]))
 
+/* A set of options; those of the policy are one. */
+#define BIT(key) (1ull << ((key) - KEY_POLICY))
+#define BIT_PARAM (1ull << 63)
+
 struct arguments {
 	struct sim_options sim;
 	struct verb verb;
@@ -131,6 +135,8 @@ struct arguments {
 	const char *text; /* --case */
 	uint64_t fuzz, events, explore;
 	bool shrink, json;
+	uint64_t given;	   /* options */
+	const char *param; /* one of the policy's that was given */
 };
 
 static double now(void)
@@ -275,6 +281,8 @@ static error_t parse_key(int key, char *arg, struct argp_state *state)
 	struct arguments *a = state->input;
 	const struct verb *v = &a->verb;
 
+	if (key >= KEY_POLICY && key <= KEY_EXPLORE)
+		a->given |= BIT(key);
 	switch (key) {
 	case KEY_POLICY:
 		check_policy(a, arg);
@@ -378,6 +386,8 @@ static error_t parse_key(int key, char *arg, struct argp_state *state)
 	default:
 		if (key < KEY_PARAM || key >= KEY_PARAM + PARAMS_MAX)
 			return ARGP_ERR_UNKNOWN;
+		a->given |= BIT_PARAM;
+		a->param = a->sim.policy->params[key - KEY_PARAM].name;
 		a->params[key - KEY_PARAM] =
 			param_parse(v, &a->sim.policy->params[key - KEY_PARAM], arg);
 		return 0;
@@ -932,6 +942,45 @@ static int complete(struct arguments *a, struct record **ret_record)
 	return EXIT_OK;
 }
 
+/* No option is left aside without a word. */
+static void check_search(const struct arguments *a, const char *search, uint64_t known)
+{
+	uint64_t others = a->given & ~known;
+	const struct argp_option *o = sim_options;
+
+	if (!others)
+		return;
+	while (others != BIT_PARAM && (o->key < KEY_POLICY || !(others & BIT(o->key))))
+		o++;
+	usage_error(&a->verb,
+		    "--fuzz, --case and --explore have machines and work of their own: --%s does "
+		    "not go with --%s",
+		    others == BIT_PARAM ? a->param : o->name, search);
+}
+
+static void check_searches(const struct arguments *a)
+{
+	if (!!a->fuzz + !!a->text + !!a->explore > 1)
+		usage_error(&a->verb, "one of --fuzz, --case and --explore at a time");
+	if ((a->fuzz || a->explore) && (a->trace || a->timeline || a->record))
+		usage_error(&a->verb,
+			    "--trace, --timeline and --record are about one run: take --case");
+	if (a->shrink && !a->fuzz && !a->text)
+		usage_error(&a->verb, "--shrink goes with --fuzz or --case");
+	if (a->given & BIT(KEY_EVENTS) && !a->fuzz)
+		usage_error(&a->verb, "--events goes with --fuzz");
+	if (a->fuzz)
+		check_search(a, "fuzz",
+			     BIT(KEY_FUZZ) | BIT(KEY_EVENTS) | BIT(KEY_SHRINK) | BIT(KEY_POLICY) |
+				     BIT(KEY_SEED));
+	if (a->text)
+		check_search(a, "case",
+			     BIT(KEY_CASE) | BIT(KEY_SHRINK) | BIT(KEY_TRACE) | BIT(KEY_TIMELINE) |
+				     BIT(KEY_RECORD));
+	if (a->explore)
+		check_search(a, "explore", BIT(KEY_EXPLORE) | BIT(KEY_POLICY));
+}
+
 static int sim_main(int argc, char **argv)
 {
 	struct arguments a = {
@@ -950,19 +999,7 @@ static int sim_main(int argc, char **argv)
 	a.sim.params = a.params;
 	options_parse(&a.verb, param_options(sim_options, NR_SIM_OPTIONS, a.sim.policy), parse_key,
 		      &a, argc, argv);
-	if (!!a.fuzz + !!a.text + !!a.explore > 1)
-		usage_error(&a.verb, "one of --fuzz, --case and --explore at a time");
-	if ((a.fuzz || a.text || a.explore) &&
-	    (a.has_cpus || a.sim.topology || a.sim.nr_work || a.has_service || a.replay ||
-	     a.has_warmup || a.fair_ppm || a.sim.stall_ns))
-		usage_error(&a.verb,
-			    "--fuzz, --case and --explore have machines and work of their own: "
-			    "--cpus, --topology, --workload and the like do not go with them");
-	if ((a.fuzz || a.explore) && (a.trace || a.timeline || a.record))
-		usage_error(&a.verb,
-			    "--trace, --timeline and --record are about one run: take --case");
-	if (a.shrink && !a.fuzz && !a.text)
-		usage_error(&a.verb, "--shrink goes with --fuzz or --case");
+	check_searches(&a);
 	if (a.fuzz)
 		return run_fuzz(&a);
 	if (a.text)

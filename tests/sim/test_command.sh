@@ -143,6 +143,16 @@ refuses 2 'takes options only' 'an argument is refused' something
 refuses 2 'one of --fuzz, --case and --explore' 'two searches at once are refused' --fuzz 1 --explore 1
 refuses 2 'machines and work of their own' 'a machine for --fuzz is refused' --fuzz 3 --cpus 4
 refuses 2 'machines and work of their own' 'work for --explore is refused' --explore 3 --workload hogs
+for option in '--load 0.5' '--rate 1000' '--profile free' '--seconds 1' '--upgrade 1ms' '--burst 2' '--service 10us' \
+	--laws --fine '--slice 100us' '--fair 0' '--warmup 0'; do
+	# shellcheck disable=SC2086 # they are two words
+	refuses 2 "machines and work of their own: ${option%% *} does not go with --fuzz" "${option%% *} for --fuzz is refused" --fuzz 1 --events 100 $option
+done
+refuses 2 '--slice does not go with --explore' 'so is an option of the policy for --explore' --explore 2 --slice 100us
+refuses 2 '--policy does not go with --case' 'a policy for a case, which has one, is refused' --policy sol \
+	--case 'seed=1 policy=fifo_percpu cpus=2 duration=2000000 work=pingpong:2:1'
+refuses 2 '--seed does not go with --explore' 'a seed where nothing is drawn is refused' --explore 2 --seed 3
+refuses 2 'goes with --fuzz' '--events alone is refused' --events 10
 refuses 2 'are about one run' 'a trace of many runs is refused' --fuzz 3 --trace "$work/t"
 refuses 2 'goes with --fuzz or --case' '--shrink alone is refused' --shrink
 refuses 2 "'nonsense' is no part of a case" 'a case that is none is refused' --case nonsense
