@@ -116,18 +116,55 @@ static void pass_on(const char *log)
 		fclose(f);
 }
 
-static _Noreturn void serve(int argc, char **argv, int out, const char *log)
+/* Where messages go that nobody waits for. Returns a file or a negative errno. */
+static int open_log(const char *log)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC), err;
+	int fd;
+
+	if (mkdir(LOG_FOLDER, 0755) && errno != EEXIST)
+		return -errno;
+	fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
+	return fd < 0 ? -errno : fd;
+}
+
+static int say_no_log(int err)
+{
+	if (exit_code_of(err) == EXIT_RIGHTS)
+		return say_no_rights();
+	say("cannot write to " LOG_FOLDER ": %s", strerror(-err));
+	return EXIT_FAILED;
+}
+
+/* The keeper leaves the folder of its caller: what it writes there has its name in full. */
+static int name_in_full(struct run *run)
+{
+	char *folder, *name;
+
+	if (!run->stats_json || *run->stats_json == '/')
+		return EXIT_OK;
+	folder = getcwd(NULL, 0);
+	if (!folder || asprintf(&name, "%s/%s", folder, run->stats_json) < 0) {
+		say("cannot tell where %s is: %s", run->stats_json, strerror(errno));
+		free(folder);
+		return EXIT_FAILED;
+	}
+	free(folder);
+	run->stats_json = name;
+	return EXIT_OK;
+}
+
+static _Noreturn void serve(const struct run *run, int out, int err)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	setsid();
-	if (chdir("/"))
+	if (null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
 		_exit(EXIT_FAILED);
-	err = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
-	if (null < 0 || err < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
+	if (chdir("/")) {
+		say("cannot go to /: %s", strerror(errno));
 		_exit(EXIT_FAILED);
-	argv[0] = (char *)"serve";
-	_exit(verb_serve.main(argc, argv));
+	}
+	_exit(keeper_run(run));
 }
 
 /* The line by which `ghost serve` says that it is there. False: it ended, or does not come. */
@@ -153,24 +190,26 @@ static int create_main(int argc, char **argv)
 {
 	char line[512], log[64], named[64];
 	unsigned int id = 0;
-	int out[2], status;
+	int out[2], status, err, ret;
+	struct run run;
 	pid_t pid;
 
-	for (int i = 1; i < argc; i++)
-		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
-			return verb_serve.main(argc, argv);
-	if ((mkdir(LOG_FOLDER, 0755) && errno != EEXIST) || pipe2(out, O_CLOEXEC)) {
-		say("cannot write to " LOG_FOLDER ": %s", strerror(errno));
-		return exit_code_of(-errno);
-	}
+	ret = run_serve(argc, argv, &run) ?: name_in_full(&run);
+	if (ret)
+		return ret;
 	log_name(log, sizeof(log), "create", getpid());
-	pid = fork();
+	err = open_log(log);
+	if (err < 0)
+		return say_no_log(err);
+	pid = pipe2(out, O_CLOEXEC) ? -1 : fork();
 	if (pid < 0) {
 		say("cannot start a process: %s", strerror(errno));
+		unlink(log);
 		return EXIT_FAILED;
 	}
 	if (!pid)
-		serve(argc, argv, out[1], log);
+		serve(&run, out[1], err);
+	close(err);
 	close(out[1]);
 	if (!ready(out[0], line, sizeof(line)) || sscanf(line, "enclave %u:", &id) != 1) {
 		/* It cleans up. */

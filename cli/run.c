@@ -456,7 +456,8 @@ int run_configure(const struct verb *verb, const char *path, struct run *ret)
 	return code;
 }
 
-static int run(const struct verb *verb, int argc, char **argv)
+/* All that can be said before anything is touched. Returns 0 or an exit code and has said why. */
+static int prepare(const struct verb *verb, int argc, char **argv, struct run *ret_run)
 {
 	struct arguments a = {
 		.verb = *verb,
@@ -481,16 +482,25 @@ static int run(const struct verb *verb, int argc, char **argv)
 	}
 	if (!ret && !a.serves)
 		ret = check_command(a.run.command[0]);
-	ret = ret ?: check_kernel();
-	return ret ?: keeper_run(&a.run);
+	*ret_run = a.run;
+	return ret ?: check_kernel();
+}
+
+int run_serve(int argc, char **argv, struct run *ret)
+{
+	return prepare(&verb_serve, argc, argv, ret);
 }
 
 static int run_main(int argc, char **argv)
 {
-	return run(&verb_run, argc, argv);
+	struct run run;
+
+	return prepare(&verb_run, argc, argv, &run) ?: keeper_run(&run);
 }
 
 static int serve_main(int argc, char **argv)
 {
-	return run(&verb_serve, argc, argv);
+	struct run run;
+
+	return prepare(&verb_serve, argc, argv, &run) ?: keeper_run(&run);
 }

@@ -55,6 +55,12 @@ static inline uint64_t now_ms(void)
  */
 int run_configure(const struct verb *verb, const char *path, struct run *ret);
 
+/*
+ * What the command line of `ghost serve` asks for. Returns 0 or an exit code and has
+ * said why; exits 2 when something is wrong in it.
+ */
+int run_serve(int argc, char **argv, struct run *ret);
+
 /* Tell whoever started us as a service (systemd) that we are ready. */
 void notify_ready(void);
 

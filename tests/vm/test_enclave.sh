@@ -21,6 +21,7 @@ cpus_of() { taskset -cp "$1" | sed 's/.*: //'; } # 0,1, not 0-1
 # Of enclave 1 and all others; status_of() stops at a comma.
 cpus_now() { "$ghost" enclave list --json | sed -nE 's/^ *"cpus": "(.*)",$/\1/p' | paste -sd' '; }
 set_cpus() { "$ghost" enclave set-cpus --probe 100ms "$@"; }
+nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
 no_agents() { ! pgrep -x ghost-agent; }
 fields() { sed -nE "s/.*\"$1\": \"?([^\",]*).*/\1/p" "$work/out"; }
 
@@ -38,6 +39,9 @@ refuses 1 'CPU 1 belongs to enclave 1 \(.ghost serve.*choose others' 'CPUs that 
 	"$ghost" enclave create fifo_percpu --cpus 1-2
 refuses 2 'there is no policy' 'a policy that is not there is refused' -- "$ghost" enclave create nothing
 refuses 2 'wants a list such as' 'and a list that is none' -- "$ghost" enclave create fifo_percpu --cpus x
+refuses 2 'there is no policy' 'also for somebody without rights' -- nobody "$ghost" enclave create nothing
+refuses 4 'no permission' 'who is told if that is all that is wrong' -- nobody "$ghost" enclave create fifo_percpu --cpus 2
+is 'nothing of these is left' "$(ls /run/ghost/create_* 2>/dev/null)" ''
 is 'there is one enclave still' "$("$ghost" enclave list --json | grep -c '"id"')" 1
 
 # A process whose child has a child, and all of them run on.
@@ -182,6 +186,20 @@ succeeds 'the last one, too' -- "$ghost" enclave destroy 2
 await 20 no_agents
 is 'no agents are left' $? 0
 kill $top "$child"
+
+# ---- files ----
+
+mkdir "$work/etc"
+printf 'policy = fifo_percpu\ncpus = 1-2\nstats-json = stats.json\n' >"$work/etc/web.conf"
+here() { (cd "$work/etc" && "$@"); }
+succeeds 'a file is looked for where the caller is' -- here "$ghost" enclave create --config=web.conf
+contains "ghost serve --config=$work/etc/web.conf" 'and is known by its whole name' "$("$ghost" enclave list)"
+kept_by=$(sed -nE 's/.*process ([0-9]+) keeps it.*/\1/p' "$work/out")
+is 'who keeps it keeps no folder busy' "$(readlink "/proc/$kept_by/cwd")" /
+kill -TERM "$kept_by"
+await 20 grep -q '"policy": "fifo_percpu"' "$work/etc/stats.json"
+is 'what is written goes where the caller was, too' $? 0
+await 20 no_agents
 succeeds 'the kernel side can be unloaded' -- "$ghost" unload
 clean 'and nothing is left'
 printf '1..%d\n' $n
