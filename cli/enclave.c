@@ -98,11 +98,6 @@ static int destroy_main(int argc, char **argv)
 
 #define LOG_FOLDER "/run/ghost"
 
-static void log_name(char *buf, size_t size, const char *what, unsigned int number)
-{
-	snprintf(buf, size, LOG_FOLDER "/%s_%u.log", what, number);
-}
-
 /* What it has said of its failure. */
 static void pass_on(const char *log)
 {
@@ -197,7 +192,7 @@ static int create_main(int argc, char **argv)
 	ret = run_serve(argc, argv, &run) ?: name_in_full(&run);
 	if (ret)
 		return ret;
-	log_name(log, sizeof(log), "create", getpid());
+	snprintf(log, sizeof(log), LOG_FOLDER "/" RECORD_CREATE_LOG, (int)getpid());
 	err = open_log(log);
 	if (err < 0)
 		return say_no_log(err);
@@ -219,7 +214,7 @@ static int create_main(int argc, char **argv)
 		unlink(log);
 		return WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : EXIT_FAILED;
 	}
-	log_name(named, sizeof(named), "kept", id);
+	snprintf(named, sizeof(named), LOG_FOLDER "/kept_%u.log", id);
 	rename(log, named);
 	printf("%.*s; process %d keeps it, messages are in %s\n", (int)strcspn(line, "\n"), line,
 	       (int)pid, named);

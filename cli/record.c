@@ -173,20 +173,31 @@ void kill_agents(const struct process *p)
 	process_signal(p, SIGKILL);
 }
 
+/* Of a file that only the command writes to which named it so, and which has ended? */
+static bool is_unfinished(const char *name)
+{
+	size_t len = strlen(name);
+	struct process p;
+	int pid, end = 0;
+
+	if (len > 4 && !strcmp(name + len - 4, ".new"))
+		return true;
+	/* Who made it has another name for it, or none, when it ends by itself. */
+	return sscanf(name, RECORD_CREATE_LOG "%n", &pid, &end) == 1 && end == (int)len &&
+	       !process_of(pid, &p);
+}
+
 void record_remove_unfinished(void)
 {
 	char path[128];
 	struct dirent *d;
 	DIR *dir;
-	size_t len;
 
 	path_of(path, sizeof(path), "");
 	dir = opendir(path);
-	while (dir && (d = readdir(dir))) {
-		len = strlen(d->d_name);
-		if (len > 4 && !strcmp(d->d_name + len - 4, ".new"))
+	while (dir && (d = readdir(dir)))
+		if (is_unfinished(d->d_name))
 			unlinkat(dirfd(dir), d->d_name, 0);
-	}
 	if (dir)
 		closedir(dir);
 }

@@ -66,6 +66,9 @@ bool record_is_ours(uint32_t pid);
  */
 void kill_agents(const struct process *p);
 
+/* What `ghost enclave create` hears of its keeper, until there is an enclave; of its pid. */
+#define RECORD_CREATE_LOG "create_%d.log"
+
 /* Files that were being written by a command that was killed. */
 void record_remove_unfinished(void);
 

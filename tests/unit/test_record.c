@@ -3,10 +3,16 @@
  * cli/record.c: a process is who it was when it was written down.
  * In: processes of the test. Out: TAP.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -116,6 +122,63 @@ static void test_record_no_name_makes_a_process_another_one(void **state)
 	prctl(PR_SET_NAME, "test_record");
 }
 
+static void touch(const char *format, int pid)
+{
+	char path[64], name[32];
+	FILE *f;
+
+	snprintf(name, sizeof(name), format, pid);
+	snprintf(path, sizeof(path), "/run/ghost/%s", name);
+	f = fopen(path, "we");
+	assert_non_null(f);
+	fclose(f);
+}
+
+/* Which of the files are there? */
+static const char *files(void)
+{
+	static char text[512];
+	struct dirent **list;
+	int nr = scandir("/run/ghost", &list, NULL, alphasort);
+
+	assert_return_code(nr, errno);
+	text[0] = 0;
+	for (int i = 0; i < nr; free(list[i++]))
+		if (list[i]->d_name[0] != '.')
+			strcat(strcat(text, list[i]->d_name), " ");
+	free(list);
+	return text;
+}
+
+static void test_record_what_the_dead_left_unfinished_is_removed_and_nothing_else(void **state)
+{
+	static const int nobody = 4194304; /* pids are smaller */
+	char want[128];
+
+	/* A /run of our own; the process ends with it. */
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("none", "/run", "tmpfs", 0, NULL))
+		skip();
+	assert_return_code(mkdir("/run/ghost", 0755), errno);
+	record_remove_unfinished();
+	assert_string_equal(files(), "");
+	touch("enclave_1", 0);
+	touch("intent.new", 0);
+	touch("kept_1.log", 0);
+	touch("create_%d.log", nobody);
+	touch("create_%d.log", child.pid);
+	touch("created_%d.log", nobody);
+	record_remove_unfinished();
+	snprintf(want, sizeof(want), "create_%d.log created_%d.log enclave_1 kept_1.log ",
+		 child.pid, nobody);
+	assert_string_equal(files(), want);
+	kill(child.pid, SIGKILL);
+	assert_true(ends_by(SIGKILL));
+	record_remove_unfinished();
+	snprintf(want, sizeof(want), "created_%d.log enclave_1 kept_1.log ", nobody);
+	assert_string_equal(files(), want);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -123,6 +186,7 @@ int main(void)
 		T(test_record_a_signal_gets_to_the_process_that_was_written_down),
 		T(test_record_no_signal_gets_to_a_later_process_with_its_pid),
 		T(test_record_agents_are_killed_with_their_process),
+		T(test_record_what_the_dead_left_unfinished_is_removed_and_nothing_else),
 		cmocka_unit_test(test_record_a_process_lives_until_its_last_thread_has_ended),
 		cmocka_unit_test(test_record_no_name_makes_a_process_another_one),
 	};

@@ -30,6 +30,7 @@ is 'and says nothing' "$(cat "$work/out" "$work/err")" ''
 # As left by a command that was killed while it wrote down what it was about to do.
 mkdir -p /run/ghost
 printf '{ "kee' >/run/ghost/intent.new
+: >/run/ghost/create_4194304.log
 succeeds 'status succeeds after a command that was killed as it wrote a record' -- "$ghost" status
 clean 'and leaves nothing of it'
 

@@ -35,7 +35,7 @@ succeeds() { # SENTENCE -- COMMAND...; output in $work/out, $work/err
 leftovers() {
 	local f comm state=disabled
 	for f in /sys/fs/bpf/ghost /run/ghost/enclave_* /run/ghost/intent /run/ghost/automatic /run/ghost/*.new \
-		/run/ghost/hints_*; do
+		/run/ghost/hints_* /run/ghost/create_*; do
 		[ ! -e "$f" ] || printf '%s is left\n' "$f"
 	done
 	{ read -r state </sys/kernel/sched_ext/state; } 2>/dev/null
