@@ -207,3 +207,10 @@ void config_at(const char *option)
 		if (now.entries[i].option == option)
 			say_where(now.path, now.entries[i].line, now.entries[i].value_column);
 }
+
+void config_at_name(const char *name)
+{
+	const struct entry *e = find(name);
+
+	say_where(e ? now.path : NULL, e ? e->line : 0, e ? e->value_column : 0);
+}

@@ -25,5 +25,7 @@ char **config_argv(const struct argp_option *options, int *ret_argc);
 
 /* What is wrong from here on is wrong with this element of config_argv(). */
 void config_at(const char *option);
+/* With the line that has this name; with none, if there is no such line, or no file. */
+void config_at_name(const char *name);
 
 #endif

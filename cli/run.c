@@ -107,6 +107,7 @@ struct arguments {
 	struct verb verb; /* as verb_run or verb_serve, with what --help says of policies */
 	bool serves;	  /* without a command */
 	bool cpus_given;
+	bool restart;	/* --restart */
 	bool any_given; /* options, but --config */
 	const char *config;
 	char *policy_name;
@@ -202,15 +203,19 @@ static void set_max_threads(struct arguments *a, const char *text)
 /* What goes together, once all is known. */
 static void check_delegation(struct arguments *a)
 {
-	if (a->run.policy == &policy_none && a->run.on_loss == LOSS_RESTART)
+	if (a->run.policy == &policy_none && a->run.on_loss == LOSS_RESTART) {
+		config_at_name(a->restart ? "restart" : "on-loss");
 		usage_error(&a->verb, "there are no agents of 'none' to start again");
+	}
 	if (!a->run.delegated)
 		return;
-	if (a->run.policy != &policy_none)
+	if (a->run.policy != &policy_none) {
+		config_at_name(a->run.uid != ~0u ? "user" : "group");
 		usage_error(
 			&a->verb,
 			"--user and --group go with 'ghost serve none': the policy is the user's, "
 			"who starts it by 'ghost agents'");
+	}
 	if (!a->run.max_threads)
 		a->run.max_threads = DELEGATED_THREADS;
 }
@@ -240,6 +245,7 @@ static error_t parse_common(int key, char *arg, struct arguments *a)
 		return 0;
 	case KEY_RESTART:
 		a->run.on_loss = LOSS_RESTART;
+		a->restart = true;
 		return 0;
 	case KEY_FALLBACK:
 		set_fallback(a, arg);

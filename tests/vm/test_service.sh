@@ -48,6 +48,10 @@ wrong 2:7 'the value is missing' 'a line without a value' 'policy = fifo_percpu\
 wrong 1:2 'names are small letters' 'a name that is none' 'pOLICY = fifo_percpu\n'
 wrong 2:1 'a byte 0' 'what is no text' 'policy = fifo_percpu\n\0\n'
 wrong 2:10 'cannot be part of one' 'a file in a file' 'policy = fifo_percpu\nconfig = x\n'
+wrong 2:11 "no agents of 'none'" 'who is to be started again and is not there' 'policy = none\nrestart = yes\nquiet = yes\n'
+wrong 2:12 "no agents of 'none'" 'also in other words' 'policy = none\non-loss =  restart\nquiet = yes\n'
+wrong 2:8 "go with 'ghost serve none'" 'a user beside a policy' 'policy = fifo_percpu\nuser = root\nquiet = yes\n'
+wrong 1:9 "go with 'ghost serve none'" 'and a group' 'group = root\npolicy = fifo_percpu\ncpus = 0\n'
 head -c 70000 /dev/zero | tr '\0' '#' >"$conf"
 refuses 2 'web.conf:1:1: .*longer than' 'what is too long' -- "$ghost" check "$conf"
 refuses 1 'cannot read .*: No such file' 'a file that is not there' -- "$ghost" check "$work/nowhere"
