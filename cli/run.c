@@ -107,8 +107,9 @@ struct arguments {
 	struct verb verb; /* as verb_run or verb_serve, with what --help says of policies */
 	bool serves;	  /* without a command */
 	bool cpus_given;
-	bool restart;	/* --restart */
-	bool any_given; /* options, but --config */
+	bool restart;	     /* --restart */
+	const char *on_loss; /* its word; or NULL */
+	bool any_given;	     /* options, but --config */
 	const char *config;
 	char *policy_name;
 };
@@ -134,6 +135,7 @@ static void set_on_loss(struct arguments *a, const char *text)
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!strcmp(text, names[i])) {
+			a->on_loss = names[i];
 			a->run.on_loss = i;
 			return;
 		}
@@ -200,7 +202,21 @@ static void set_max_threads(struct arguments *a, const char *text)
 	a->run.max_threads = number;
 }
 
-/* What goes together, once all is known. */
+/* --- what goes together, once all is known ---------------------------------------------- */
+
+static void check_on_loss(struct arguments *a)
+{
+	if (!a->restart)
+		return;
+	if (a->on_loss && a->run.on_loss != LOSS_RESTART) {
+		config_at_name("on-loss");
+		usage_error(&a->verb,
+			    "--on-loss=%s and --restart, which is --on-loss=restart: take one",
+			    a->on_loss);
+	}
+	a->run.on_loss = LOSS_RESTART;
+}
+
 static void check_delegation(struct arguments *a)
 {
 	if (a->run.policy == &policy_none && a->run.on_loss == LOSS_RESTART) {
@@ -244,7 +260,6 @@ static error_t parse_common(int key, char *arg, struct arguments *a)
 		set_on_loss(a, arg);
 		return 0;
 	case KEY_RESTART:
-		a->run.on_loss = LOSS_RESTART;
 		a->restart = true;
 		return 0;
 	case KEY_FALLBACK:
@@ -416,6 +431,7 @@ static void parse_rest(struct arguments *a, int argc, char **argv)
 		argv = config_argv(options, &argc);
 	a->verb.more = a->run.policy->help;
 	options_parse(&a->verb, options, parse_second, a, argc, argv);
+	check_on_loss(a);
 	check_delegation(a);
 }
 

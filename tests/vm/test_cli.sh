@@ -38,6 +38,10 @@ refuses 2 "such as 500us, 10ms or inf, not '99999999999999999999s'" 'a duration 
 	-- "$ghost" run fifo_percpu --slice 99999999999999999999s -- true
 refuses 2 'must be from 10ms to 25s, not 30s' 'a stall limit above that of the kernel is refused' \
 	-- "$ghost" run fifo_percpu --stall 30s -- true
+for both in '--restart --on-loss=destroy' '--on-loss=destroy --restart'; do
+	# shellcheck disable=SC2086 # they are two
+	refuses 2 'on-loss=destroy and --restart' "$both is refused" -- "$ghost" run fifo_percpu $both -- true
+done
 for list in '' a 0- 3-1 0,,1 -1 0x1 '0 1'; do
 	refuses 2 "wants a list such as 0-3,6, not" "'$list' is no CPU list" -- "$ghost" run fifo_percpu "--cpus=$list" -- true
 done

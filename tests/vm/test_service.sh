@@ -50,6 +50,8 @@ wrong 2:1 'a byte 0' 'what is no text' 'policy = fifo_percpu\n\0\n'
 wrong 2:10 'cannot be part of one' 'a file in a file' 'policy = fifo_percpu\nconfig = x\n'
 wrong 2:11 "no agents of 'none'" 'who is to be started again and is not there' 'policy = none\nrestart = yes\nquiet = yes\n'
 wrong 2:12 "no agents of 'none'" 'also in other words' 'policy = none\non-loss =  restart\nquiet = yes\n'
+wrong 2:11 'on-loss=destroy and --restart' 'to be started again and destroyed' 'policy = fifo_percpu\non-loss = destroy\nrestart = yes\n'
+wrong 3:11 'on-loss=fallback and --restart' 'in whatever order' 'policy = fifo_percpu\nrestart = yes\non-loss = fallback\nquiet = no\n'
 wrong 2:8 "go with 'ghost serve none'" 'a user beside a policy' 'policy = fifo_percpu\nuser = root\nquiet = yes\n'
 wrong 1:9 "go with 'ghost serve none'" 'and a group' 'group = root\npolicy = fifo_percpu\ncpus = 0\n'
 head -c 70000 /dev/zero | tr '\0' '#' >"$conf"
