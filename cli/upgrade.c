@@ -139,15 +139,26 @@ struct upgrade {
 
 /* --- the command line -------------------------------------------------------------- */
 
+/* How many bytes of @text are a number as people write it; strtod() knows more of them. */
+static size_t decimal(const char *text)
+{
+	size_t whole = strspn(text, "0123456789"), fraction;
+
+	if (!whole || text[whole] != '.')
+		return whole;
+	fraction = strspn(text + whole + 1, "0123456789");
+	return fraction ? whole + 1 + fraction : 0;
+}
+
 /* "p99.9=500us" */
 static void set_slo(struct upgrade *u, const char *text)
 {
-	char *end = NULL;
+	size_t len = *text == 'p' ? decimal(text + 1) : 0;
+	const char *end = text + 1 + len;
 
-	u->slo_quantile = *text == 'p' ? strtod(text + 1, &end) / 100 : 0;
-	if (!end || end == text + 1 || *end != '=' || !(u->slo_quantile > 0) ||
-	    !(u->slo_quantile < 1) || parse_duration(end + 1, &u->slo_ns) || !u->slo_ns ||
-	    u->slo_ns > PROBE_NS_MAX)
+	u->slo_quantile = len ? strtod(text + 1, NULL) / 100 : 0;
+	if (!len || *end != '=' || !(u->slo_quantile > 0) || !(u->slo_quantile < 1) ||
+	    parse_duration(end + 1, &u->slo_ns) || !u->slo_ns || u->slo_ns > PROBE_NS_MAX)
 		usage_error(&u->verb,
 			    "--slo wants a percentile and a duration, such as p99=1ms, not "
 			    "'%s'",

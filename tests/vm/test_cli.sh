@@ -60,6 +60,10 @@ refuses 2 "--cgroup wants a folder below /sys/fs/cgroup, not '' \(that is the ro
 refuses 2 "not '' \(that is the root" 'nor are its threads batch' -- "$ghost" run shinjuku_shenango --batch-cgroup= -- true
 refuses 2 "--cgroup wants a folder below /sys/fs/cgroup, not '12345' \(No such" 'a number is no folder of a cgroup' \
 	-- "$ghost" serve fifo_percpu --cgroup=12345
+for slo in p0x10=1ms 'p 99=1ms' p+99=1ms p9e1=1ms p99.=1ms p.9=1ms pnan=1ms p=1ms p; do
+	refuses 2 "--slo wants a percentile and a duration, such as p99=1ms, not '${slo//+/[+]}'" "'$slo' is no service level" \
+		-- "$ghost" upgrade 1 fifo_percpu --slo "$slo"
+done
 refuses 2 'must be from' 'load refuses a table too large' -- "$ghost" load --threads 99999999
 
 for verb in check run status attach destroy load unload policies; do
