@@ -91,13 +91,13 @@ static void test_status_halves_of_a_word_are_told_apart(void **state)
 static void test_status_a_name_is_one_line_of_text_and_no_longer_than_before(void **state)
 {
 	static const char comm[GHOST_COMM_LEN] = "a\n9 \x1b[2\x7f\xc2\x85~\ty\x9b";
-	static const char full[GHOST_COMM_LEN] = "sixteen and more";
+	static const char full[GHOST_COMM_LEN] = "a name of 16 ch.";
 	char name[GHOST_COMM_LEN];
 
 	ghost_status_name(comm, name);
 	assert_string_equal(name, "a?9 ?[2???~?y?");
 	ghost_status_name(full, name);
-	assert_string_equal(name, "sixteen and mor");
+	assert_string_equal(name, "a name of 16 ch");
 }
 
 int main(void)

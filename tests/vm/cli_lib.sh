@@ -94,7 +94,8 @@ status_of() { # KEY: of the first enclave, from status --json
 }
 state_is() { [ "$(status_of state)" = "$1" ]; }
 # The scheduling class of a process: 0 the fair one, 7 ours.
-sched_of() { awk '{ sub(/^.*\) /, ""); print $39 }' "/proc/$1/stat" 2>/dev/null; }
+# A name may hold a line break.
+sched_of() { { tr '\n' ' ' <"/proc/$1/stat"; } 2>/dev/null | awk '{ sub(/^.*\) /, ""); print $39 }'; }
 
 # A command that makes a mark four times a second, until it is told to end. What the
 # run says is in $work/told.
