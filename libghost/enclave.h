@@ -164,8 +164,8 @@ int ghost_enclave_join_cgroup(struct ghost_enclave *e, const char *cgroup,
  *
  * Agents are let go, members get SCHED_OTHER (nice values stay), CPUs are
  * free again. Returns 0, or -EBUSY when members kept coming (a fork storm) or
- * agents did not leave within five seconds; call again then. The handle must
- * still be closed.
+ * agents did not leave within five seconds; call again then: agents that spin are
+ * forgotten seven seconds after the first call. The handle must still be closed.
  */
 int ghost_enclave_destroy(struct ghost_enclave *e);
 
