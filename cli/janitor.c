@@ -219,14 +219,18 @@ static void wait_for_turn(struct janitor *j, const struct process *upgrader)
 	pid_t sender;
 	int ret;
 
-	/* Who had us started and is gone can have nobody tell the others to end. */
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	/*
+	 * Who had us started and is gone can have nobody tell the others to end. When it is
+	 * our turn all the same that does not matter any more, and the signal may be on its
+	 * way: it is one that is nothing to who decides.
+	 */
+	prctl(PR_SET_PDEATHSIG, SIGUSR2);
 	if (getppid() != upgrader->pid)
 		stop(j);
 	report("waiting");
 	do {
 		ret = heard(0, &sender);
-		if (ret == SIGTERM || ret < 0)
+		if (ret == SIGTERM || ret == SIGUSR2 || ret < 0)
 			stop(j);
 		ret = ghost_agents_take(j->agents, WAIT_POLL_MS);
 	} while (ret == -ETIMEDOUT);

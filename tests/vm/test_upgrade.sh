@@ -17,7 +17,7 @@ ghost=$GHOST_TESTS_BUILD/cli/ghost
 source "$root/tests/vm/cli_lib.sh"
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
 
-slow_fork=$GHOST_TESTS_BUILD/tests/vm/slow_fork.so
+slow_calls=$GHOST_TESTS_BUILD/tests/vm/slow_calls.so
 policy_is() { [ "$(status_of policy).$(status_of state)" = "$1.online" ]; }
 # While the new agents are on their probe there are two processes.
 two_processes() { [ "$(pgrep -c -x ghost-agent)" = 2 ]; }
@@ -141,7 +141,7 @@ is 'and the new ones decide' "$(status_of policy).$(status_of state)" fifo_percp
 goes_on 'and the threads run on'
 
 before=$(status_of agent_pid)
-LD_PRELOAD=$slow_fork GHOST_SLOW_FORK=2000 "$ghost" upgrade 1 fifo_central --probe 0 2>"$work/up.err" &
+LD_PRELOAD=$slow_calls GHOST_SLOW_FORK=2000 "$ghost" upgrade 1 fifo_central --probe 0 2>"$work/up.err" &
 upgrade=$!
 await 10 pgrep -P $upgrade
 child=$(pgrep -P $upgrade)
@@ -151,6 +151,23 @@ await 20 eval "! kill -0 $child"
 is 'an upgrade that is killed before its agents have begun leaves none that wait' $? 0
 is 'and the agents before decide' "$(status_of policy).$(status_of agent_pid).$(status_of state)" "fifo_percpu.$before.online"
 
+shown=/sys/fs/bpf/ghost/enclave_1/state
+before=$(sed -n 's/^cpus //p' $shown)
+others_online() { grep -q '^state online' $shown && [ "$(sed -n 's/^cpus //p' $shown)" != "$before" ]; }
+LD_PRELOAD=$slow_calls GHOST_SLOW_OUTLIVE=2000 "$ghost" upgrade 1 shinjuku --probe 0 2>"$work/up.err" &
+upgrade=$!
+await 10 pgrep -P $upgrade
+child=$(pgrep -P $upgrade)
+await 20 others_online
+kill -KILL $upgrade
+wait $upgrade 2>/dev/null
+await 20 one_process
+sleep 3
+is 'of an upgrade that is killed at the hand-over the new agents stay' "$(status_of policy).$(status_of agent_pid).$(status_of state)" "shinjuku.$child.online"
+is 'and they alone' "$(pgrep -x ghost-agent)" "$child"
+goes_on 'and the threads run on'
+
+before=$(status_of agent_pid)
 "$ghost" upgrade 1 fifo_central --probe 1s >"$work/up.out" 2>"$work/up.err" &
 upgrade=$!
 await 30 on_probe fifo_central
@@ -180,7 +197,7 @@ await 10 policy_is shinjuku
 is 'which decide' "$(status_of policy).$(status_of state)" shinjuku.online
 contains '\[7000000,' 'with its parameters' "$(cat /run/ghost/enclave_1)"
 agent=$(status_of agent_pid)
-LD_PRELOAD=$slow_fork GHOST_SLOW_FORK=2000 "$ghost" upgrade 1 fifo_percpu --probe 100ms >/dev/null 2>"$work/up.err" &
+LD_PRELOAD=$slow_calls GHOST_SLOW_FORK=2000 "$ghost" upgrade 1 fifo_percpu --probe 100ms >/dev/null 2>"$work/up.err" &
 upgrade=$!
 await 10 pgrep -P $upgrade
 kill -KILL "$agent"
