@@ -88,6 +88,30 @@ static void destroy_orphans(uint64_t present, const struct intent *dead)
 		backend->close(backend);
 }
 
+/* What a `ghost upgrade` that was killed in its probe had counted. */
+static void end_probes(uint64_t present)
+{
+	struct ghost_backend *backend = NULL;
+	struct ghost_enclave *e;
+	struct record r;
+
+	for (uint32_t id = 1; id < GHOST_ENCLAVES_MAX; id++) {
+		if (!(present >> id & 1) || run_record_read(id, &r) || !r.upgrader.pid ||
+		    process_alive(&r.upgrader))
+			continue;
+		if (!backend && ghost_kernel_open(&backend, NULL, 0))
+			return;
+		if (ghost_enclave_open(&e, backend, id))
+			continue;
+		ghost_enclave_slo(e, 0);
+		ghost_enclave_close(e);
+		r.upgrader.pid = 0;
+		run_record_write(&r);
+	}
+	if (backend)
+		backend->close(backend);
+}
+
 void tidy(void)
 {
 	struct intent in;
@@ -98,6 +122,7 @@ void tidy(void)
 	record_remove_unfinished();
 	destroy_orphans(present, dead ? &in : NULL);
 	remove_stale_records(present);
+	end_probes(present);
 	/* It may have died in the middle of loading, before it could leave its mark. */
 	if (dead) {
 		if (in.loading && !enclaves_present()) {

@@ -130,13 +130,16 @@ is 'the run was told nothing of it' "$(cat "$work/told")" ''
 
 # ---- others are killed in between ----
 
-"$ghost" upgrade 1 fifo_percpu --probe 100s 2>"$work/up.err" &
+"$ghost" upgrade 1 fifo_percpu --probe 100s --slo p50=10s 2>"$work/up.err" &
 upgrade=$!
 await 30 on_probe fifo_percpu
 kill -KILL $upgrade
 wait $upgrade 2>/dev/null
 await 20 one_process
 is 'when the upgrade is killed the old agents leave' $? 0
+counted=$("$ghost" status --json | grep '"waits"')
+sleep 1
+is 'the next command ends the counting for its probe' "$("$ghost" status --json | grep '"waits"')" "$counted"
 is 'and the new ones decide' "$(status_of policy).$(status_of state)" fifo_percpu.online
 goes_on 'and the threads run on'
 
