@@ -54,6 +54,7 @@ struct arguments {
 	const struct ghost_policy *policy;
 	uint64_t params[PARAMS_MAX];
 	bool wait;
+	bool told; /* that we wait */
 	char *hints;
 };
 
@@ -153,7 +154,7 @@ static void signals_block(void)
 
 static int say_cannot(const struct arguments *a, const struct ghost_backend *b, int err)
 {
-	if (err == -EBUSY)
+	if (err == -EBUSY && !a->wait)
 		say("enclave %u has agents already; --wait takes over when they end", a->id);
 	else if (err == -ENOENT)
 		say("enclave %u is going away", a->id);
@@ -163,17 +164,25 @@ static int say_cannot(const struct arguments *a, const struct ghost_backend *b, 
 	return exit_code_of(err);
 }
 
-/* 0; a signal came meanwhile: it, negative; or an exit code, and has said why. */
-static int take(const struct arguments *a, struct ghost_agents *agents, struct ghost_backend *b)
+#define CAME_LATE (-1000) /* no signal has this number */
+
+/*
+ * 0; CAME_LATE: others that waited, too, took it first; a signal came meanwhile: it,
+ * negative; or an exit code, and has said why.
+ */
+static int take(struct arguments *a, struct ghost_agents *agents, struct ghost_backend *b)
 {
-	int err, told = 0, signal;
+	int err, signal;
 
 	for (;;) {
-		err = ghost_agents_take(agents, 0);
-		if (err != -EBUSY || !a->wait)
+		err = ghost_agents_take(agents, a->wait ? 1 : 0);
+		if (err == -EBUSY && a->wait)
+			return CAME_LATE;
+		if (err != -ETIMEDOUT)
 			return err ? say_cannot(a, b, err) : 0;
-		if (!told++)
+		if (!a->told)
 			say("waiting for the agents of enclave %u to end", a->id);
+		a->told = true;
 		signal = heard(LOOK_MS / 10);
 		if (signal)
 			return -signal;
@@ -217,15 +226,25 @@ static int keep(const struct arguments *a, struct ghost_agents *agents,
 	return EXIT_FAILED;
 }
 
-static int decide(const struct arguments *a, struct ghost_backend *b, struct ghost_enclave *e)
+static int decide(struct arguments *a, struct ghost_backend *b, struct ghost_enclave *e)
 {
 	struct ghost_agents_opts opts = { .size = sizeof(opts), .params = a->params };
 	struct ghost_agents *agents;
-	int ret = ghost_agents_prepare(&agents, e, a->policy, &opts);
+	int ret;
 
-	if (ret)
-		return say_cannot(a, b, ret);
-	ret = take(a, agents, b);
+	for (;;) {
+		ret = ghost_agents_prepare(&agents, e, a->policy, &opts);
+		if (ret)
+			return say_cannot(a, b, ret);
+		ret = take(a, agents, b);
+		if (ret != CAME_LATE)
+			break;
+		/* Each may hold some of the CPUs; they are not to try again at the same time. */
+		ghost_agents_stop(agents);
+		ret = heard(LOOK_MS / 10 + getpid() % LOOK_MS);
+		if (ret)
+			return EXIT_OK;
+	}
 	if (!ret) {
 		tell(a, agents, e);
 		ret = keep(a, agents, e);

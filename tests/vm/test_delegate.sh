@@ -105,6 +105,31 @@ await 20 state_is idle
 goes_on 'the fallback runs the threads'
 await 10 logged 'the agents stopped; the kernel.s fallback runs the threads until there are others'
 is 'which the keeper tells' $? 0
+
+decider() { # the process of the first agent
+	local tid
+	tid=$(sed -n 's/^cpus [0-9]*:\([0-9]*\).*/\1/p' /sys/fs/bpf/ghost/enclave_1/state)
+	sed -n 's/^Tgid:[[:blank:]]*//p' "/proc/$tid/status" 2>/dev/null
+}
+next_decides() { state_is online && [ "$(decider)" != "$last" ]; }
+last=
+mine agents 1 fifo_percpu >/dev/null 2>&1 &
+await 30 state_is online
+for i in 1 2; do
+	mine agents 1 fifo_percpu --wait >/dev/null 2>"$work/wait.$i" &
+	await 30 grep -q 'waiting for the agents of enclave 1' "$work/wait.$i"
+done
+last=$(decider)
+kill -TERM "$last"
+await 30 next_decides
+is 'of two that wait one takes over' $? 0
+goes_on 'and decides'
+last=$(decider)
+kill -TERM "$last"
+await 30 next_decides
+is 'and the other one after it' $? 0
+kill -TERM "$(decider)"
+await 20 state_is idle
 mkdir "$work/hints"
 chown 1000 "$work/hints"
 (ulimit -r 1 && exec setpriv --reuid 1000 --regid 1000 --clear-groups --no-new-privs "$ghost" agents 1 shinjuku \
