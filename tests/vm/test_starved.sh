@@ -19,8 +19,8 @@ ghost=$GHOST_TESTS_BUILD/cli/ghost
 source "$root/tests/vm/cli_lib.sh"
 trap 'kill -KILL $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
 starve_s=50
-# Becomes SCHED_EXT by itself and computes; a line for each round.
-stranger='$p = pack("i", 0); syscall(144, 0, 7, $p) == 0 or die; $| = 1; while (1) { $i++ for 1..20000; print "x\n"; }'
+# Becomes SCHED_EXT by itself (with SCHED_RESET_ON_FORK) and computes; a line for each round.
+stranger='$p = pack("i", 0); syscall(144, 0, 0x40000007, $p) == 0 or die; $| = 1; while (1) { $i++ for 1..20000; print "x\n"; }'
 marks() { wc -l <"$work/marks.$1"; }
 
 "$ghost" load
