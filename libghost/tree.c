@@ -36,26 +36,108 @@ static bool descends(uint32_t pid, uint32_t from)
 	return false;
 }
 
+/* Is it in the tree? The top is, too. */
+enum place {
+	UNKNOWN,
+	BESIDE,
+	BELOW,
+};
+
+/* As one pass over /proc found it. */
+struct process {
+	uint32_t pid;
+	uint32_t parent;
+	enum place place;
+	bool seen; /* looked at, in this pass or in the last one */
+};
+
+struct table {
+	struct process *at; /* [nr], by number */
+	size_t nr;
+};
+
 struct walk {
 	struct ghost_enclave *enclave;
 	uint32_t top;
 	int top_fd; /* its folder in /proc: empty once it has ended */
 	bool (*skip)(uint32_t pid, void *arg);
 	void *arg;
-	uint32_t *seen; /* [nr_seen] */
-	uint32_t nr_seen;
-	bool found; /* there is a member among them */
+	struct table last; /* of the pass before */
+	bool found;	   /* there is a member among them */
 };
 
-static bool was_seen(const struct walk *w, uint32_t pid)
+static int by_pid(const void *a, const void *b)
 {
-	for (uint32_t i = 0; i < w->nr_seen; i++)
-		if (w->seen[i] == pid)
-			return true;
-	return false;
+	uint32_t x = ((const struct process *)a)->pid, y = ((const struct process *)b)->pid;
+
+	return (x > y) - (x < y);
 }
 
-/* Asked while @pid is the number of the process that would join. */
+static struct process *find(const struct table *t, uint32_t pid)
+{
+	const struct process key = { .pid = pid };
+
+	return t->nr ? bsearch(&key, t->at, t->nr, sizeof(key), by_pid) : NULL;
+}
+
+static int add(struct table *t, struct process p)
+{
+	struct process *more;
+
+	if (!(t->nr & (t->nr - 1))) {
+		more = realloc(t->at, (t->nr ? 2 * t->nr : 1) * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		t->at = more;
+	}
+	t->at[t->nr++] = p;
+	return 0;
+}
+
+/* Each process is read once, however many descend from it. */
+static int read_all(const struct walk *w, struct table *ret)
+{
+	DIR *dir = opendir("/proc");
+	const struct process *last;
+	struct dirent *d;
+	int err = 0;
+
+	if (!dir)
+		return -errno;
+	while (!err && (d = readdir(dir))) {
+		struct process p = { .pid = strtoul(d->d_name, NULL, 10) };
+
+		if (!p.pid)
+			continue;
+		last = find(&w->last, p.pid);
+		p.seen = last && last->seen;
+		p.parent = parent_of(p.pid);
+		p.place = p.pid == w->top ? BELOW : UNKNOWN;
+		err = add(ret, p);
+	}
+	closedir(dir);
+	if (!err && ret->nr)
+		qsort(ret->at, ret->nr, sizeof(*ret->at), by_pid);
+	return err;
+}
+
+/* The answer stays with all on the way up: nobody is asked twice, nor is a circle gone round. */
+static bool is_below(const struct table *t, struct process *p)
+{
+	struct process *up;
+
+	for (up = p; up && up->place == UNKNOWN; up = find(t, up->parent))
+		up->place = BESIDE;
+	if (up && up->place == BELOW)
+		for (up = p; up->place == BESIDE; up = find(t, up->parent))
+			up->place = BELOW;
+	return p->place == BELOW;
+}
+
+/*
+ * Asked while @pid is the number of the process that would join, which may be another one
+ * than that in the table.
+ */
 static bool is_other(uint32_t pid, void *arg)
 {
 	const struct walk *w = arg;
@@ -71,17 +153,8 @@ static bool is_other(uint32_t pid, void *arg)
  */
 static int look_at(struct walk *w, uint32_t pid)
 {
-	uint32_t *more;
-	int err;
+	int err = ghost_enclave_join_process(w->enclave, pid, is_other, w);
 
-	if (was_seen(w, pid) || !descends(pid, w->top))
-		return 0;
-	more = realloc(w->seen, (w->nr_seen + 1) * sizeof(*more));
-	if (!more)
-		return -ENOMEM;
-	w->seen = more;
-	w->seen[w->nr_seen++] = pid;
-	err = ghost_enclave_join_process(w->enclave, pid, is_other, w);
 	if (err == -ESRCH || (err == -ECANCELED && pid != w->top))
 		return 0;
 	w->found |= err >= 0;
@@ -91,19 +164,20 @@ static int look_at(struct walk *w, uint32_t pid)
 /* One pass over /proc. Returns how many joined, or a negative errno. */
 static int look_at_all(struct walk *w)
 {
-	DIR *dir = opendir("/proc");
-	struct dirent *d;
-	int nr = 0, ret = 0;
+	struct table now = { 0 };
+	int nr = 0, ret = read_all(w, &now);
 
-	if (!dir)
-		return -errno;
-	while (ret >= 0 && (d = readdir(dir))) {
-		uint32_t pid = strtoul(d->d_name, NULL, 10);
+	for (size_t i = 0; ret >= 0 && i < now.nr; i++) {
+		struct process *p = &now.at[i];
 
-		ret = pid ? look_at(w, pid) : 0;
+		if (p->seen || !is_below(&now, p))
+			continue;
+		p->seen = true;
+		ret = look_at(w, p->pid);
 		nr += ret > 0;
 	}
-	closedir(dir);
+	free(w->last.at);
+	w->last = now;
 	return ret < 0 ? ret : nr;
 }
 
@@ -123,7 +197,7 @@ int ghost_enclave_join_tree(struct ghost_enclave *e, uint32_t pid,
 		ret = look_at_all(&w);
 		nr += ret > 0 ? ret : 0;
 	}
-	free(w.seen);
+	free(w.last.at);
 	close(w.top_fd);
 	return ret < 0 ? ret : w.found ? nr : -ESRCH;
 }
