@@ -162,6 +162,27 @@ static bool bpffs_mounted(void)
 	return !statfs("/sys/fs/bpf", &fs) && (unsigned long)fs.f_type == BPF_FS_MAGIC_NR;
 }
 
+/*
+ * Is the folder of the pins root's alone? A bpffs that was mounted without a mode is open
+ * to all (and sticky: what is root's stays). Who was there before, with a folder or a link,
+ * could remove what root pins, or lead elsewhere what root removes and gives away.
+ * Returns 0; -ENOENT when there is none; -EPERM when it is somebody else's.
+ */
+static int check_root(char *error, size_t size)
+{
+	struct stat st;
+
+	if (lstat(GHOST_PIN_ROOT, &st))
+		return -errno;
+	if (S_ISDIR(st.st_mode) && (!st.st_uid || st.st_uid == geteuid()) && !(st.st_mode & 022))
+		return 0;
+	say(error, size,
+	    GHOST_PIN_ROOT " is a %s of user %u (mode %04o), not a folder that root alone can "
+			   "change; `chmod go-w /sys/fs/bpf; rm -r " GHOST_PIN_ROOT "`",
+	    S_ISDIR(st.st_mode) ? "folder" : "link", st.st_uid, st.st_mode & 07777);
+	return -EPERM;
+}
+
 static void check_add(struct ghost_check *c, const char *name, bool ok, bool required,
 		      const char *found, const char *cure)
 {
@@ -212,7 +233,7 @@ int ghost_kernel_check(struct ghost_check *ret)
 	btf__free(btf);
 	have = bpffs_mounted();
 	check_add(&ret[n++], "bpffs", have, true, have ? "/sys/fs/bpf" : "not mounted",
-		  "mount -t bpf bpf /sys/fs/bpf");
+		  "mount -t bpf -o mode=0700 bpf /sys/fs/bpf");
 	check_add(&ret[n++], "rights", root, true, root ? "CAP_SYS_ADMIN, CAP_BPF" : "missing",
 		  "run as root");
 	ghost_kernel_info(&info);
@@ -240,6 +261,9 @@ int ghost_kernel_info(struct ghost_kernel_info *ret)
 		ops[0] = 0;
 	if (ops[0] && strcmp(ops, "ghost"))
 		snprintf(ret->other, sizeof(ret->other), "%.63s", ops);
+	/* What somebody else put there is not loaded; loading tells. */
+	if (check_root(NULL, 0) == -EPERM)
+		return 0;
 	/* The link is pinned last and removed first: without it the rest is debris. */
 	if (access(GHOST_PIN_ROOT "/link", F_OK))
 		return errno == ENOENT ? 0 : -EPERM;
@@ -392,8 +416,11 @@ static void remove_pins(void)
 {
 	char path[512];
 	struct dirent *d;
-	DIR *dir = opendir(GHOST_PIN_ROOT);
+	DIR *dir;
 
+	if (check_root(NULL, 0))
+		return;
+	dir = opendir(GHOST_PIN_ROOT);
 	unlink(GHOST_PIN_ROOT "/link");
 	while (dir && (d = readdir(dir))) {
 		if (d->d_name[0] == '.')
@@ -423,14 +450,22 @@ static int pin_strangers(struct bpf_object *obj)
 	return err;
 }
 
+/* Whoever came before us is told from us by whose it is. */
+static int make_root(char *error, size_t size)
+{
+	int err = mkdir(GHOST_PIN_ROOT, 0755) && errno != EEXIST ? -errno : 0;
+
+	if (err)
+		say(error, size, "cannot make " GHOST_PIN_ROOT ": %s", strerror(-err));
+	return err ?: check_root(error, size);
+}
+
 static int pin_all(struct bpf_object *obj, struct bpf_link *link)
 {
 	struct bpf_map *bss = bss_map(obj);
 	char name[32], path[64];
 	int err;
 
-	if (mkdir(GHOST_PIN_ROOT, 0755) && errno != EEXIST)
-		return -errno;
 	err = pin_prog(obj, "ghost_admin", GHOST_PIN_ROOT "/admin");
 	err = err ?: pin_prog(obj, "ghost_agent", GHOST_PIN_ROOT "/agent");
 	for (int i = 0; i < NR_WATCHES && !err; i++) {
@@ -485,9 +520,13 @@ int ghost_kernel_load(__u32 capacity, char *error, size_t size)
 		return -EPERM;
 	}
 	if (!bpffs_mounted()) {
-		say(error, size, "no BPF file system on /sys/fs/bpf; mount -t bpf bpf /sys/fs/bpf");
+		say(error, size,
+		    "no BPF file system on /sys/fs/bpf; mount -t bpf -o mode=0700 bpf /sys/fs/bpf");
 		return -EOPNOTSUPP;
 	}
+	err = check_root(error, size);
+	if (err && err != -ENOENT)
+		return err;
 	ghost_kernel_info(&info);
 	if (info.other[0]) {
 		say(error, size, "the sched_ext scheduler \"%s\" is loaded; stop it first",
@@ -528,6 +567,9 @@ int ghost_kernel_load(__u32 capacity, char *error, size_t size)
 		say(error, size, "sched_ext refused the scheduler: %s", strerror(-err));
 		goto out;
 	}
+	err = make_root(error, size);
+	if (err)
+		goto out;
 	err = pin_all(obj, link);
 	if (err) {
 		say(error, size, "cannot pin below " GHOST_PIN_ROOT ": %s", strerror(-err));
@@ -541,9 +583,12 @@ out:
 
 int ghost_kernel_unload(char *error, size_t size)
 {
-	int fd, err = 0;
+	int fd, err;
 
 	libbpf_set_print(keep_libbpf_words);
+	err = check_root(error, size);
+	if (err == -EPERM)
+		return err;
 	fd = bpf_obj_get(GHOST_PIN_ROOT "/link");
 	if (fd < 0 && errno == ENOENT) {
 		/* Nothing, or what a loader killed half-way left behind. */
@@ -651,7 +696,8 @@ static int make_shown(struct backend_bpf *s, __u32 id, const char *name)
 	info.map.map_fd = map;
 	link = prog < 0 || map < 0 ? -1 : bpf_link_create(prog, 0, BPF_TRACE_ITER, &opts);
 	enclave_path(path, sizeof(path), id, name);
-	if (link < 0 || bpf_obj_pin(link, path) || chmod(path, 0444))
+	if (link < 0 || bpf_obj_pin(link, path) ||
+	    fchmodat(AT_FDCWD, path, 0444, AT_SYMLINK_NOFOLLOW))
 		err = -errno;
 	close(link);
 	close(map);
@@ -694,7 +740,10 @@ static void backend_enclave_discard(struct ghost_backend *b, __u32 id)
  */
 static int give(const char *path, __u32 uid, __u32 gid)
 {
-	return chmod(path, gid == ~0u ? 0600 : 0660) || chown(path, uid, gid) ? -errno : 0;
+	__u32 mode = gid == ~0u ? 0600 : 0660;
+	int err = fchmodat(AT_FDCWD, path, mode, AT_SYMLINK_NOFOLLOW) ?: lchown(path, uid, gid);
+
+	return err ? -errno : 0;
 }
 
 static int backend_enclave_delegate(struct ghost_backend *b, __u32 id, __u32 uid, __u32 gid)
@@ -1080,6 +1129,9 @@ int ghost_kernel_open(struct ghost_backend **ret, char *error, size_t size)
 	if (!s)
 		return -ENOMEM;
 	s->base.hints_dir = GHOST_HINTS_DIR;
+	err = check_root(error, size);
+	if (err == -EPERM)
+		goto fail;
 	s->admin_fd = bpf_obj_get(GHOST_PIN_ROOT "/admin");
 	if (s->admin_fd < 0) {
 		err = errno == ENOENT ? -ENOENT : -EPERM;

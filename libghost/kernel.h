@@ -56,7 +56,8 @@ int ghost_kernel_info(struct ghost_kernel_info *ret);
  * @size: of @error
  *
  * Returns 0; -EEXIST when it is already loaded; -EBUSY when another sched_ext
- * scheduler is; -EPERM without the rights; -EOPNOTSUPP when the kernel lacks
+ * scheduler is; -EPERM without the rights, or when GHOST_PIN_ROOT is there and
+ * others than root can change it; -EOPNOTSUPP when the kernel lacks
  * something ghost_kernel_check() would name.
  */
 int ghost_kernel_load(__u32 capacity, char *error, size_t size);
@@ -65,8 +66,8 @@ int ghost_kernel_load(__u32 capacity, char *error, size_t size);
  * ghost_kernel_unload() - detach the scheduler and remove every pin
  *
  * Threads still in our class are run by the fair class from here on. Destroy
- * the enclaves first to give them their old policy back. Returns 0 or -ENOENT
- * when nothing was loaded.
+ * the enclaves first to give them their old policy back. Returns 0; -ENOENT
+ * when nothing was loaded; -EPERM as ghost_kernel_load().
  */
 int ghost_kernel_unload(char *error, size_t size);
 

@@ -17,7 +17,14 @@ ghost=/run/ghost_test/ghost
 cp "$GHOST_TESTS_BUILD/cli/ghost" "$ghost"
 # shellcheck source=tests/vm/cli_lib.sh
 source "$root/tests/vm/cli_lib.sh"
-trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$work" /run/ghost_test' EXIT
+open='' # a bpffs that everybody may make folders in is mounted
+links=$(cat /proc/sys/fs/protected_symlinks)
+close_doors() {
+	[ -z "$open" ] || umount /sys/fs/bpf
+	open=''
+	echo "$links" >/proc/sys/fs/protected_symlinks
+}
+trap 'kill $(jobs -p) 2>/dev/null; close_doors; rm -rf "$work" /run/ghost_test' EXIT
 chmod 755 "$work"
 mode=$(stat -c %a /sys/fs/bpf)
 chmod 711 /sys/fs/bpf
@@ -170,6 +177,35 @@ is 'its members decide' "$(cat "$work/next")" 'enclave 1: fifo_percpu decides fo
 wait $!
 is 'until it ends' "$(tail -n1 "$work/next")" 'ghost: enclave 1 was destroyed; its threads go on in the fair class'
 "$ghost" unload
+
+# ---- open doors: somebody was there before root ----
+
+mount -t bpf bpf /sys/fs/bpf
+open=1
+is 'a bpffs that is mounted without a mode is open to all' "$(stat -c %a /sys/fs/bpf)" 1777
+as 1000 mkdir /sys/fs/bpf/ghost /sys/fs/bpf/ghost/link
+for verb in load unload 'run fifo_percpu -- true'; do
+	# shellcheck disable=SC2086
+	refuses 4 'is a folder of user 1000 .*; .chmod go-w /sys/fs/bpf; rm -r /sys/fs/bpf/ghost' \
+		"'ghost $verb' refuses the folder of a user" -- "$ghost" $verb
+done
+is 'which is left as it was' "$(stat -c %u.%a /sys/fs/bpf/ghost; ls /sys/fs/bpf/ghost)" $'1000.755\nlink'
+is 'and nothing is loaded' "$(cat /sys/kernel/sched_ext/state)" disabled
+as 1000 rmdir /sys/fs/bpf/ghost/link /sys/fs/bpf/ghost
+# As the kernel has it, where nobody has set it.
+echo 0 >/proc/sys/fs/protected_symlinks
+mkdir "$work/others"
+touch "$work/others/file"
+as 1000 ln -s "$work/others" /sys/fs/bpf/ghost
+for verb in load unload; do
+	refuses 4 'is a link of user 1000' "'ghost $verb' refuses the link of a user" -- "$ghost" $verb
+done
+is 'what it leads to is left as it was' "$(ls "$work/others")" file
+rm /sys/fs/bpf/ghost
+mkdir -m 775 /sys/fs/bpf/ghost
+refuses 4 'is a folder of user 0 .mode 0775' 'nor is one of root taken in which others can write' -- "$ghost" load
+close_doors
+
 chmod "$mode" /sys/fs/bpf
 keep=0
 clean 'nothing is left'
