@@ -17,8 +17,8 @@
  * agent, which would be sent away in its place.
  */
 #define LOOKS_STRANGER_MAX 2
-/* Whom agents let wait is their business, for as long as a stall limit can be. */
-#define LOOKS_DECIDED_MAX 13
+/* 16 s: whom agents let wait is their business, for as long as a stall limit can be. */
+#define LOOKS_DECIDED_MAX 8
 
 /* What a thread had done at the last look. */
 struct watched {
@@ -152,11 +152,12 @@ static unsigned int look_at_task(struct ghost_guard *g, uint32_t slot, uint32_t 
 	uint32_t flags = ghost_status_flags(__atomic_load_n(&st->word, __ATOMIC_ACQUIRE)), max;
 	struct watched *w = &g->tasks[slot];
 
-	if (!(flags & (GHOST_STATUS_FALLBACK | GHOST_STATUS_RUNNABLE))) {
+	/* One that was put on a CPU may wait there, too, beneath others. */
+	if (!(flags & (GHOST_STATUS_FALLBACK | GHOST_STATUS_RUNNABLE | GHOST_STATUS_ONCPU))) {
 		*w = (struct watched){ 0 };
 		return 0;
 	}
-	max = flags & GHOST_STATUS_FALLBACK ? LOOKS_MAX : LOOKS_DECIDED_MAX;
+	max = flags & GHOST_STATUS_RUNNABLE ? LOOKS_DECIDED_MAX : LOOKS_MAX;
 	/* Not its number: that advances when agents come and go, and it need not run for that. */
 	if (starves(w, (st->runtime_ns ^ st->gtid) + 1, st->tid, max - 2) < max)
 		return 0;

@@ -31,7 +31,7 @@ int ghost_guard_open(struct ghost_guard **ret, struct ghost_enclave *e);
  * kernel can do that (ghost_backend.agent_nudge). An agent, or a runnable thread for
  * which nobody decides, that has had no time at all for some 10 s is sent to the
  * fair class, where it gets its share: a member leaves the enclave, and an agent
- * loses it. So is, after 26 s, one for which agents decide. Returns how many were.
+ * loses it. So is, after 16 s, one for which agents decide. Returns how many were.
  * Threads of our class in no enclave are sent there after 4 s as well, and not counted,
  * if the backend knows them.
  * To be called every GHOST_GUARD_NS, by one thread at a time; several guards do no
