@@ -22,7 +22,6 @@
 #define DELEGATED_THREADS 4096
 
 #define STALL_NS_MIN (10ull * 1000 * 1000)
-#define STALL_NS_MAX (25ull * 1000 * 1000 * 1000) /* the kernel's own limit is 30 s */
 
 static int run_main(int argc, char **argv);
 static int serve_main(int argc, char **argv);
@@ -121,8 +120,8 @@ static void set_stall(struct arguments *a, const char *text)
 	if (parse_duration(text, &a->run.stall_ns))
 		usage_error(&a->verb, "--stall wants a duration such as 500ms or 5s, not '%s'",
 			    text);
-	if (a->run.stall_ns < STALL_NS_MIN || a->run.stall_ns > STALL_NS_MAX)
-		usage_error(&a->verb, "--stall must be from 10ms to 25s, not %s", text);
+	if (a->run.stall_ns < STALL_NS_MIN || a->run.stall_ns > GHOST_STALL_NS_MAX)
+		usage_error(&a->verb, "--stall must be from 10ms to 15s, not %s", text);
 }
 
 static void set_on_loss(struct arguments *a, const char *text)

@@ -342,8 +342,8 @@ static error_t parse_key(int key, char *arg, struct argp_state *state)
 			usage_error(v, "--upgrade wants a duration such as 100ms, not '%s'", arg);
 		return 0;
 	case KEY_STALL:
-		if (parse_duration(arg, &a->sim.stall_ns) || a->sim.stall_ns > 25000000000ull)
-			usage_error(v, "--stall wants a duration up to 25s, not '%s'", arg);
+		if (parse_duration(arg, &a->sim.stall_ns) || a->sim.stall_ns > GHOST_STALL_NS_MAX)
+			usage_error(v, "--stall wants a duration up to 15s, not '%s'", arg);
 		return 0;
 	case KEY_LAWS:
 		a->sim.laws = true;

@@ -399,7 +399,9 @@ static int event_task_enqueue(__u32 slot, int cause, __u32 here, int confined, _
 	m.time_ns = port_now_ns();
 	if (before == CORE_TASK_FALLBACK && cause == EVENT_RESTORE)
 		event_unscheduled(t, e, m.time_ns);
-	t->since_ns = m.time_ns;
+	/* Taken out and put back it still waits: a change of affinity is no decision. */
+	if (before != CORE_TASK_CUSTODY || verdict != EVENT_CUSTODY)
+		t->since_ns = m.time_ns;
 	/* It has waited since its agents went, whenever it is that we see it here. */
 	if (before == CORE_TASK_CUSTODY && verdict == EVENT_FALLBACK && e->fell_ns)
 		t->since_ns = e->fell_ns;

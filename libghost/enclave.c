@@ -22,7 +22,6 @@
 #define DESTROY_PAUSE_NS_MAX 5000000ull
 #define RING_LEN_MAX (1u << 24)
 #define ROUNDS_MAX 100
-#define STALL_NS_MAX (25ull * 1000 * 1000 * 1000) /* the kernel's own limit is 30 s */
 
 struct ghost_enclave {
 	struct ghost_backend *backend;
@@ -142,7 +141,7 @@ int ghost_enclave_create(struct ghost_enclave **ret, struct ghost_backend *backe
 	uint32_t id;
 	int err;
 
-	if (opts->size < sizeof(*opts) || opts->stall_ns > STALL_NS_MAX ||
+	if (opts->size < sizeof(*opts) || opts->stall_ns > GHOST_STALL_NS_MAX ||
 	    opts->ring_len > RING_LEN_MAX || opts->fallback > GHOST_FALLBACK_MAX)
 		return -EINVAL;
 	err = check_cpus(backend, opts->cpus);

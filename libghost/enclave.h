@@ -18,12 +18,20 @@
 
 struct ghost_enclave;
 
+/*
+ * The longest that a thread can be let wait by agents. It may have been taken off its CPU
+ * in the middle of reading what RCU protects, and the kernel ends a scheduler for all
+ * when it has waited 21 s for the end of that (CONFIG_RCU_CPU_STALL_TIMEOUT, 7.3); after
+ * 30 s in any case.
+ */
+#define GHOST_STALL_NS_MAX (15ull * 1000 * 1000 * 1000)
+
 struct ghost_enclave_opts {
 	size_t size;			 /* sizeof(struct ghost_enclave_opts) */
 	const struct ghost_cpuset *cpus; /* required, not empty */
 	/*
 	 * Give the agents up when a runnable thread waited this long for a
-	 * commit: nanoseconds, 0 for 5 s; below the kernel's own 30 s.
+	 * commit: nanoseconds, at most GHOST_STALL_NS_MAX, 0 for 5 s.
 	 */
 	uint64_t stall_ns;
 	/*

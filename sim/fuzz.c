@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libghost/enclave.h"
 #include "policies/policies.h"
 #include "sim/fuzz.h"
 
@@ -267,7 +268,7 @@ int fuzz_parse(struct fuzz_case *ret, const char *text, char *error, size_t size
 }
 
 /* Longer than the work of any case takes; the longest that there is. */
-#define STALL_NS_BATCH 25000000000ull
+#define STALL_NS_BATCH GHOST_STALL_NS_MAX
 
 /* --- running -------------------------------------------------------------------------------- */
 

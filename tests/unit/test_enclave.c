@@ -183,7 +183,7 @@ static void test_enclave_wrong_options_are_refused(void **state)
 		{ .size = sizeof(cases[0]), .cpus = NULL },
 		{ .size = sizeof(cases[0]), .cpus = &none },
 		{ .size = sizeof(cases[0]), .cpus = &far },
-		{ .size = sizeof(cases[0]), .cpus = &good, .stall_ns = 25000000001ull },
+		{ .size = sizeof(cases[0]), .cpus = &good, .stall_ns = GHOST_STALL_NS_MAX + 1 },
 		{ .size = sizeof(cases[0]), .cpus = &good, .stall_ns = ~0ull },
 		{ .size = sizeof(cases[0]), .cpus = &good, .ring_len = 16777217 },
 		{ .size = sizeof(cases[0]), .cpus = &good, .ring_len = ~0u },
@@ -210,10 +210,10 @@ static void test_enclave_new_one_gets_the_smallest_free_id(void **state)
 	ghost_enclave_close(e);
 	assert_heard("create 5\nunmap 0\n");
 	nr_taken = 0;
-	opts.stall_ns = 25000000000ull;
+	opts.stall_ns = GHOST_STALL_NS_MAX;
 	assert_int_equal(ghost_enclave_create(&e, &loop.backend, &opts), 0);
 	assert_int_equal(ghost_enclave_id(e), 1);
-	assert_true(stall_ns == 25000000000ull);
+	assert_true(stall_ns == GHOST_STALL_NS_MAX);
 	ghost_enclave_close(e);
 }
 

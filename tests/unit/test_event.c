@@ -201,6 +201,17 @@ static void test_event_wakeup_says_where_it_last_ran(void **state)
 	assert_int_equal(fake.task[s].since_ns, 5000);
 }
 
+/* Else who changes its affinity often enough could be let wait for ever. */
+static void test_event_thread_that_is_taken_out_and_put_back_has_waited_since_before(void **state)
+{
+	__u32 s = thread_in(CORE_TASK_CUSTODY);
+	__u64 since = fake.task[s].since_ns;
+
+	fake.now += 1000;
+	assert_int_equal(thread_enqueue(s, EVENT_SLICE, 2), EVENT_CUSTODY);
+	assert_true(fake.task[s].since_ns == since);
+}
+
 static void test_event_sleep_is_told_once(void **state)
 {
 	__u32 s = thread_in(CORE_TASK_RUNNING);
@@ -1319,6 +1330,7 @@ int main(void)
 		T(test_event_joining_and_leaving_are_counted),
 		T(test_event_of_two_that_join_at_once_the_table_shows_both),
 		T(test_event_wakeup_says_where_it_last_ran),
+		T(test_event_thread_that_is_taken_out_and_put_back_has_waited_since_before),
 		T(test_event_sleep_is_told_once),
 		T(test_event_preemption_says_why),
 		T(test_event_thread_that_came_back_too_often_waits_for_any_cpu),

@@ -277,7 +277,7 @@ static int set_up(void **s)
 	struct ghost_cpuset cpus;
 	struct ghost_enclave_opts opts = { .size = sizeof(opts),
 					   .cpus = &cpus,
-					   .stall_ns = 20000000000ull };
+					   .stall_ns = GHOST_STALL_NS_MAX };
 	char why[512];
 
 	if (ghost_kernel_load(0, why, sizeof(why)) ||

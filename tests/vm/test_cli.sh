@@ -36,7 +36,7 @@ refuses 2 "such as 500us, 10ms or inf, not '5'" 'a duration without a unit is re
 	-- "$ghost" run fifo_percpu --slice 5 -- true
 refuses 2 "such as 500us, 10ms or inf, not '99999999999999999999s'" 'a duration that fits no number is refused' \
 	-- "$ghost" run fifo_percpu --slice 99999999999999999999s -- true
-refuses 2 'must be from 10ms to 25s, not 30s' 'a stall limit above that of the kernel is refused' \
+refuses 2 'must be from 10ms to 15s, not 30s' 'a stall limit above that of the kernel is refused' \
 	-- "$ghost" run fifo_percpu --stall 30s -- true
 for both in '--restart --on-loss=destroy' '--on-loss=destroy --restart'; do
 	# shellcheck disable=SC2086 # they are two

@@ -508,7 +508,7 @@ static int enclave_on(struct ghost_enclave **ret, uint32_t a, uint32_t b)
 	struct ghost_cpuset cpus = { 0 };
 	struct ghost_enclave_opts opts = { .size = sizeof(opts),
 					   .cpus = &cpus,
-					   .stall_ns = 25000000000ull };
+					   .stall_ns = GHOST_STALL_NS_MAX };
 
 	ghost_cpuset_add(&cpus, a);
 	ghost_cpuset_add(&cpus, b);
