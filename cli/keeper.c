@@ -603,7 +603,7 @@ static void kill_agent(struct keeper *k)
 	if (!k->agent)
 		return;
 	kill_agents(&k->record.agent);
-	/* Where others keep the CPU its threads may take long to die, and so may we who guard. */
+	/* Where others keep the CPU its threads may take long to die: nobody else guards then. */
 	while (!agent_ends(k, GHOST_GUARD_NS / 1000000))
 		guard(k);
 }

@@ -28,9 +28,9 @@ int ghost_guard_open(struct ghost_guard **ret, struct ghost_enclave *e);
  * @ret_tid: receives the last thread that was sent to the fair class; may be NULL
  *
  * An agent that has done nothing gets the CPU within a second, for a moment, if the
- * kernel can do that (ghost_backend.agent_nudge). An agent, or a runnable thread for
- * which nobody decides, that has had no time at all for some 10 s is sent to the
- * fair class, where it gets its share: a member leaves the enclave, and an agent
+ * kernel can do that (ghost_backend.agent_nudge). An agent, a runnable thread for
+ * which nobody decides, or one that was put on a CPU, that has had no time at all for
+ * some 10 s is sent to the fair class, where it gets its share: a member leaves the enclave, and an agent
  * loses it. So is, after 16 s, one for which agents decide. Returns how many were.
  * Threads of our class in no enclave are sent there after 4 s as well, and not counted,
  * if the backend knows them.
