@@ -326,7 +326,7 @@ static void test_guard_stranger_that_never_ran_is_sent_away_too(void **state)
 	pid_t pid;
 
 	if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &param)) {
-		print_message("no right to be a real-time thread\n");
+		print_message("# no right to be a real-time thread\n");
 		skip();
 	}
 	assert_return_code(sched_getaffinity(0, sizeof(before), &before), errno);
